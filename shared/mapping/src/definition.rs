@@ -1,0 +1,225 @@
+//! Source definitions, and the set of definitions that is in force.
+
+use crate::{
+    destination::DestinationDefinition,
+    event::EventRules,
+    field::{Fields, Tables},
+    record::Kind,
+    verify::Scheme,
+};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use serde_json_path::JsonPath;
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+/// The largest body that is taken, in bytes: an inbox row must hold it, and a table's item has at most 400 KB.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// A source, as declared in `config/sources/*.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceDefinition {
+    /// Its name: in `/webhooks/{name}`, in keys, in the secret `sources/{name}`, and of its client in `remote`.
+    pub name: String,
+    /// Other names in `/webhooks/{name}`.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Its API's address, unless `{variable}_URL` in the environment names another.
+    #[serde(default)]
+    pub base_url: Option<String>,
+    /// The start of its variables' names, where it is not the name in upper case.
+    #[serde(default)]
+    pub variable: Option<String>,
+    /// The status that makes this sender try again: 503 unless its documentation says otherwise.
+    #[serde(default = "default_retry_status")]
+    pub retry_status: u16,
+    /// The addresses that it sends from. Empty: any.
+    #[serde(default)]
+    pub allowed_cidrs: Vec<IpNet>,
+    /// The largest body taken from it, in bytes.
+    #[serde(default = "default_max_body_bytes")]
+    pub max_body_bytes: usize,
+    /// How a delivery is proven.
+    pub verification: Scheme,
+    /// What a delivery says.
+    pub event: EventRules,
+    /// How each kind is read.
+    pub records: BTreeMap<Kind, RecordRules>,
+    /// Tables for look-ups.
+    #[serde(default)]
+    pub tables: Tables,
+}
+
+/// How records of a kind are read from a source.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordRules {
+    /// Where the content comes from: the delivery itself, or the source's API, of which the delivery is only a hint.
+    pub content: Content,
+    /// The path of one record at the source's API, in which `{id}` stands for its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetch_path: Option<String>,
+    /// Where a fetched record says when it last changed, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched_version: Option<JsonPath>,
+    /// From the source's fields to the canonical ones.
+    pub fields: Fields,
+}
+
+/// Where a record's content comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// The delivery carries it.
+    Payload,
+    /// It is fetched from the source's API.
+    Fetched,
+}
+
+fn default_retry_status() -> u16 {
+    503
+}
+
+fn default_max_body_bytes() -> usize {
+    MAX_BODY_BYTES
+}
+
+impl SourceDefinition {
+    /// Reads a definition and checks it.
+    pub fn parse(file: &str, text: &str) -> Result<Self, DefinitionError> {
+        let definition: Self = toml::from_str(text).map_err(|error| DefinitionError::syntax(file, &error))?;
+        DefinitionError::of(file, definition.faults()).map_or(Ok(definition), Err)
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if !std::iter::once(&self.name).chain(&self.aliases).all(|name| plain(name)) {
+            faults.push("name: letters, digits and hyphens only".into());
+        }
+        if self.max_body_bytes > MAX_BODY_BYTES {
+            faults.push(format!("max_body_bytes: at most {MAX_BODY_BYTES}"));
+        }
+        if !(matches!(self.retry_status, 400 | 408 | 409 | 425 | 429) || (500..600).contains(&self.retry_status)) {
+            faults.push("retry_status: 400, 408, 409, 425, 429 or a 5xx".into());
+        }
+        faults.extend(self.event.faults(&self.records).into_iter().map(|fault| format!("event.{fault}")));
+        for (kind, rules) in &self.records {
+            let at = |fault: String| format!("records.{kind}: {fault}");
+            faults.extend(rules.fields.faults(&self.tables).into_iter().map(at));
+            faults.extend(rules.fields.canonical_faults(*kind).into_iter().map(at));
+            if rules.content == Content::Fetched && !rules.fetch_path.as_ref().is_some_and(|path| path.contains("{id}"))
+            {
+                faults.push(at("fetch_path: a path with {id}, since the content is fetched".into()));
+            }
+        }
+        faults
+    }
+
+    /// Whether a delivery may come from this address. An unknown address passes only where any may.
+    pub fn allows(&self, address: Option<IpAddr>) -> bool {
+        self.allowed_cidrs.is_empty()
+            || address.is_some_and(|address| self.allowed_cidrs.iter().any(|cidr| cidr.contains(&address)))
+    }
+
+    /// The variable that names another address for the source's API.
+    pub fn url_variable(&self) -> String {
+        let name = self.variable.clone().unwrap_or_else(|| self.name.to_uppercase().replace('-', "_"));
+        format!("{name}_URL")
+    }
+
+    /// The id of the secret that holds the source's keys, after the prefix.
+    pub fn secret_name(&self) -> String {
+        format!("sources/{}", self.name)
+    }
+}
+
+/// What is wrong with a definition, all of it at once.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}: {}", .faults.join("; "))]
+pub struct DefinitionError {
+    /// The file's name.
+    pub file: String,
+    /// Each fault, with where it stands.
+    pub faults: Vec<String>,
+}
+
+impl DefinitionError {
+    pub(crate) fn syntax(file: &str, error: &toml::de::Error) -> Self {
+        Self { file: file.to_owned(), faults: vec![error.to_string().trim_end().to_owned()] }
+    }
+
+    pub(crate) fn of(file: &str, faults: Vec<String>) -> Option<Self> {
+        (!faults.is_empty()).then(|| Self { file: file.to_owned(), faults })
+    }
+}
+
+/// The definitions in force. A broken one is left out alone, and kept as an error for the alarm.
+#[derive(Debug, Clone, Default)]
+pub struct Definitions {
+    sources: BTreeMap<String, Arc<SourceDefinition>>,
+    destinations: BTreeMap<String, Arc<DestinationDefinition>>,
+    errors: Vec<DefinitionError>,
+}
+
+impl Definitions {
+    /// The definitions that stand under `config/` in the repository.
+    pub fn built_in() -> Self {
+        let mut definitions = Self::default();
+        definitions.add_source("sources/accredible.toml", include_str!("../../../config/sources/accredible.toml"));
+        definitions.add_destination(
+            "destinations/snapshots.toml",
+            include_str!("../../../config/destinations/snapshots.toml"),
+        );
+        definitions
+    }
+
+    /// Adds a source, over one of the same name. A broken definition, or one whose names are taken by another source,
+    /// is recorded among the errors instead.
+    pub fn add_source(&mut self, file: &str, text: &str) {
+        match SourceDefinition::parse(file, text) {
+            Err(error) => self.errors.push(error),
+            Ok(source) => {
+                let names = || std::iter::once(&source.name).chain(&source.aliases);
+                let taken = names().find(|name| self.source(name).is_some_and(|other| other.name != source.name));
+                match taken {
+                    Some(name) => self.errors.push(DefinitionError {
+                        file: file.to_owned(),
+                        faults: vec![format!("name: {name} is another source's")],
+                    }),
+                    None => drop(self.sources.insert(source.name.clone(), Arc::new(source))),
+                }
+            }
+        }
+    }
+
+    /// Adds a destination, over one of the same name; a broken one is recorded among the errors instead.
+    pub fn add_destination(&mut self, file: &str, text: &str) {
+        match DestinationDefinition::parse(file, text) {
+            Err(error) => self.errors.push(error),
+            Ok(destination) => drop(self.destinations.insert(destination.name.clone(), Arc::new(destination))),
+        }
+    }
+
+    /// The source of a name or alias.
+    pub fn source(&self, name: &str) -> Option<&Arc<SourceDefinition>> {
+        self.sources
+            .get(name)
+            .or_else(|| self.sources.values().find(|source| source.aliases.iter().any(|alias| alias == name)))
+    }
+
+    /// All sources.
+    pub fn sources(&self) -> impl Iterator<Item = &Arc<SourceDefinition>> {
+        self.sources.values()
+    }
+
+    /// The destination of a name.
+    pub fn destination(&self, name: &str) -> Option<&Arc<DestinationDefinition>> {
+        self.destinations.get(name)
+    }
+
+    /// The definitions that were left out, and why.
+    pub fn errors(&self) -> &[DefinitionError] {
+        &self.errors
+    }
+}

@@ -1,0 +1,383 @@
+//! What a proven delivery says: which event it is, and of which record it speaks.
+
+use crate::{
+    definition::{Content, RecordRules},
+    digest::sha256_of_parts,
+    document::Document,
+    field::{OneOrMany, identifier},
+    problem::{Problem, Problems, Shape},
+    record::{Kind, RecordId, RecordKey},
+    verify::{Verified, read_timestamp},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json_path::JsonPath;
+use std::{cmp::Ordering, collections::BTreeMap, fmt};
+
+/// The identity of an event: `source#id`, the key of the inbox.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EventKey {
+    /// The source, by its definition's name.
+    pub source: String,
+    /// The sender's id of the event, or one derived from what it says.
+    pub id: String,
+}
+
+impl EventKey {
+    /// The longest id that is kept as it came, in bytes. A longer one is replaced by its digest.
+    const MAX_ID_BYTES: usize = 512;
+
+    /// The key of an event whose sender gives it an id.
+    fn stated(source: &str, id: &str) -> Self {
+        let fits = id.len() <= Self::MAX_ID_BYTES && !id.chars().any(char::is_control);
+        let id = if fits { id.to_owned() } else { sha256_of_parts([id.as_bytes()]) };
+        Self { source: source.to_owned(), id }
+    }
+
+    /// The key under which a delivery is kept that repeats this event's id with other bytes.
+    #[must_use]
+    pub fn conflicting(&self, body_digest: &str) -> Self {
+        Self { source: self.source.clone(), id: format!("{}#{body_digest}", self.id) }
+    }
+}
+
+impl fmt::Display for EventKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.source, self.id)
+    }
+}
+
+/// What happened to a record, as far as the sender says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Operation {
+    /// It came to be.
+    Created,
+    /// It changed.
+    Updated,
+    /// Its issuer took it back.
+    Revoked,
+    /// It is gone.
+    Deleted,
+    /// Something that changes nothing at the destination but belongs into the record's trail, such as a verification.
+    Audit,
+}
+
+impl Operation {
+    /// Which of two operations at one instant is the later one: revoked and deleted are final.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Audit => 0,
+            Self::Created => 1,
+            Self::Updated => 2,
+            Self::Revoked => 3,
+            Self::Deleted => 4,
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Revoked => "revoked",
+            Self::Deleted => "deleted",
+            Self::Audit => "audit",
+        })
+    }
+}
+
+/// The place of a record's state in the order of its states. Only versions of one clock domain can be compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Whose clock or counter it is.
+    pub domain: String,
+    /// The counter or the time.
+    pub at: Order,
+    /// The operation's rank, for states of one instant.
+    pub rank: u8,
+    /// The body's digest, for states of one instant and rank: the order is then arbitrary, but everybody's the same.
+    pub digest: String,
+}
+
+/// A counter or a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// The source counts a record's states.
+    Revision(u64),
+    /// The source says when the state came to be.
+    Time(Timestamp),
+}
+
+impl PartialOrd for Version {
+    /// `None` across clock domains.
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        let comparable =
+            self.domain == other.domain && std::mem::discriminant(&self.at) == std::mem::discriminant(&other.at);
+        comparable.then(|| (self.at, self.rank, &self.digest).cmp(&(other.at, other.rank, &other.digest)))
+    }
+}
+
+/// An event that is to be synced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its identity.
+    pub key: EventKey,
+    /// The sender's name for what happened.
+    pub event_type: String,
+    /// The record that it speaks of.
+    pub record: RecordKey,
+    /// What happened to it.
+    pub operation: Operation,
+    /// When, by the sender's clock.
+    pub time: Timestamp,
+    /// The place of the state that it carries, if it carries one; without it, the event is only a hint.
+    pub version: Option<Version>,
+    /// On whose behalf the sender acted, if it says.
+    pub on_behalf_of: Option<String>,
+}
+
+/// What a delivery says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// An event to sync.
+    Event(Box<Event>),
+    /// A type that is not synced: either declared so, or unknown.
+    Ignored {
+        /// The type, as sent, cut to 64 characters.
+        event_type: String,
+        /// Whether the definition names it.
+        known: bool,
+    },
+}
+
+/// A delivery that is proven but cannot be read. It is kept under this key, with what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problems}")]
+pub struct Unreadable {
+    /// A key made from the bytes alone.
+    pub key: EventKey,
+    /// Everything that is wrong.
+    pub problems: Problems,
+}
+
+/// How an event is read from a delivery, as declared under `[event]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventRules {
+    /// Where the sender's id of the event stands. Without it, one is derived from type, record, time and body.
+    #[serde(default)]
+    pub id: Option<OneOrMany<EventPlace>>,
+    /// Where its type stands.
+    #[serde(rename = "type")]
+    pub type_: OneOrMany<EventPlace>,
+    /// Where the record's id stands.
+    pub record_id: OneOrMany<EventPlace>,
+    /// Where its time stands.
+    pub time: OneOrMany<EventPlace>,
+    /// Where the record's revision stands, if the sender counts.
+    #[serde(default)]
+    pub revision: Option<OneOrMany<EventPlace>>,
+    /// Where it stands on whose behalf the sender acted.
+    #[serde(default)]
+    pub on_behalf_of: Option<OneOrMany<EventPlace>>,
+    /// Where the payload names its own source, and what it may say there.
+    #[serde(default)]
+    pub origin: Option<Origin>,
+    /// What each type means.
+    pub types: BTreeMap<String, TypeRule>,
+    /// Types that are known and not synced.
+    #[serde(default)]
+    pub acknowledged: Vec<String>,
+}
+
+/// Where a part of the event stands: a JSONPath into the body, or a header.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum EventPlace {
+    /// A JSONPath (RFC 9535).
+    Path(JsonPath),
+    /// A header.
+    Header {
+        /// Its name.
+        header: String,
+    },
+}
+
+/// Where a payload names its own source.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// The place.
+    pub from: OneOrMany<EventPlace>,
+    /// The words that are taken. A payload that says nothing is taken too.
+    pub accept: Vec<String>,
+}
+
+/// What a type means.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TypeRule {
+    /// The kind of the record that it speaks of.
+    pub kind: Kind,
+    /// What happened to it.
+    pub operation: Operation,
+}
+
+impl EventRules {
+    pub(crate) fn faults(&self, records: &BTreeMap<Kind, RecordRules>) -> Vec<String> {
+        let missing = self.types.iter().filter(|(_, rule)| !records.contains_key(&rule.kind));
+        let mut faults: Vec<_> =
+            missing.map(|(name, rule)| format!("types.{name}: there is no [records.{}]", rule.kind)).collect();
+        let both = self.acknowledged.iter().filter(|name| self.types.contains_key(*name));
+        faults.extend(both.map(|name| format!("acknowledged: {name} stands among the types too")));
+        faults
+    }
+}
+
+impl Verified<'_> {
+    /// What the delivery says.
+    ///
+    /// # Errors
+    /// [`Unreadable`], with every problem at once: not JSON, no id, no type, no time, another source's.
+    pub fn read(&self) -> Result<Reading, Unreadable> {
+        let unreadable = |problems| Unreadable { key: self.key_of_bytes(), problems };
+        let document = Document::delivered(self).map_err(unreadable)?;
+        Reader { verified: self, document: document.value(), problems: Vec::new() }.read().map_err(unreadable)
+    }
+
+    fn key_of_bytes(&self) -> EventKey {
+        let id = sha256_of_parts([b"unreadable".as_slice(), self.body()]);
+        EventKey { source: self.source().name.clone(), id }
+    }
+}
+
+struct Reader<'a> {
+    verified: &'a Verified<'a>,
+    document: &'a Value,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn read(mut self) -> Result<Reading, Problems> {
+        let source = self.verified.source();
+        let rules = &source.event;
+        let event_type = self.text("type", &rules.type_);
+        let rule = match event_type.as_deref().map(|name| (name, rules.types.get(name))) {
+            Some((name, None)) => {
+                return Ok(Reading::Ignored {
+                    event_type: name.chars().filter(|c| !c.is_control()).take(64).collect(),
+                    known: rules.acknowledged.iter().any(|known| known == name),
+                });
+            }
+            Some((_, rule)) => rule,
+            None => None,
+        };
+        self.check_origin();
+        let record_id = self.record_id();
+        let time = self.time();
+        let stated_id = rules.id.as_ref().and_then(|places| self.text("id", places));
+        let revision = rules.revision.as_ref().and_then(|places| self.revision(places));
+        let (Some(event_type), Some(rule), Some(id), Some((time_text, time)), true) =
+            (event_type, rule, record_id, time, self.problems.is_empty())
+        else {
+            return Err(Problems(self.problems));
+        };
+        let body = self.verified.body();
+        let key = match stated_id {
+            Some(id) => EventKey::stated(&source.name, &id),
+            // The body's own digest is part of it: two events of one type, record and second are two events.
+            None => EventKey {
+                source: source.name.clone(),
+                id: sha256_of_parts([event_type.as_bytes(), id.as_str().as_bytes(), time_text.as_bytes(), body]),
+            },
+        };
+        let carries_state = source.records.get(&rule.kind).is_some_and(|rules| rules.content == Content::Payload)
+            && rule.operation != Operation::Audit;
+        let version = carries_state.then(|| Version {
+            domain: format!("{}/{}", source.name, if revision.is_some() { "revision" } else { "time" }),
+            at: revision.map_or(Order::Time(time), Order::Revision),
+            rank: rule.operation.rank(),
+            digest: crate::digest::sha256_hex(body),
+        });
+        let on_behalf_of =
+            rules.on_behalf_of.as_ref().and_then(|places| self.find(places)).and_then(|found| identifier(&found));
+        let record = RecordKey { kind: rule.kind, source: source.name.clone(), id };
+        Ok(Reading::Event(Box::new(Event {
+            key,
+            event_type,
+            record,
+            operation: rule.operation,
+            time,
+            version,
+            on_behalf_of,
+        })))
+    }
+
+    /// The first value at one of the places; null and blank texts are none.
+    fn find(&self, places: &OneOrMany<EventPlace>) -> Option<Value> {
+        places.as_slice().iter().find_map(|place| match place {
+            EventPlace::Path(path) => {
+                path.query(self.document).at_most_one().ok().flatten().filter(|value| !is_blank(value)).cloned()
+            }
+            EventPlace::Header { header } => {
+                self.verified.headers().only(header).ok().flatten().filter(|text| !text.is_empty()).map(Value::from)
+            }
+        })
+    }
+
+    fn text(&mut self, field: &str, places: &OneOrMany<EventPlace>) -> Option<String> {
+        let found = self.find(places);
+        let text = found.as_ref().and_then(identifier);
+        if text.is_none() {
+            self.problem(field, found.as_ref(), "a text or a whole number");
+        }
+        text
+    }
+
+    fn record_id(&mut self) -> Option<RecordId> {
+        let text = self.text("record_id", &self.verified.source().event.record_id)?;
+        let shape = Shape::String(text.chars().count());
+        RecordId::try_from(text)
+            .map_err(|error| self.problems.push(Problem::new("record_id", shape, error.to_string())))
+            .ok()
+    }
+
+    /// The time, with the text that it was read from.
+    fn time(&mut self) -> Option<(String, Timestamp)> {
+        let text = self.text("time", &self.verified.source().event.time)?;
+        let time = read_timestamp(&text);
+        if time.is_none() {
+            self.problem("time", Some(&Value::String(text.clone())), "RFC 3339, or epoch seconds or milliseconds");
+        }
+        time.map(|time| (text, time))
+    }
+
+    fn revision(&mut self, places: &OneOrMany<EventPlace>) -> Option<u64> {
+        let found = self.find(places)?;
+        let revision = found.as_u64().or_else(|| found.as_str()?.parse().ok());
+        if revision.is_none() {
+            self.problem("revision", Some(&found), "a whole number");
+        }
+        revision
+    }
+
+    fn check_origin(&mut self) {
+        let Some(origin) = &self.verified.source().event.origin else { return };
+        let Some(found) = self.find(&origin.from) else { return };
+        if !found.as_str().is_some_and(|text| origin.accept.iter().any(|word| word == text)) {
+            self.problem("source", Some(&found), &format!("one of {}", origin.accept.join(", ")));
+        }
+    }
+
+    fn problem(&mut self, field: &str, found: Option<&Value>, wanted: &str) {
+        self.problems.push(Problem::new(field, Shape::of(found), wanted));
+    }
+}
+
+fn is_blank(value: &Value) -> bool {
+    value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())
+}

@@ -1,0 +1,378 @@
+//! One declared field: where its value stands, what it must be, and what to do without it.
+
+use crate::{
+    problem::{Problem, Problems, Shape},
+    record::{Holds, Kind},
+};
+use jiff::{Timestamp, civil::Date};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use serde_json_path::JsonPath;
+use std::collections::BTreeMap;
+
+/// Tables of a definition, by name: from a text to a text, such as from a group to a location.
+pub type Tables = BTreeMap<String, BTreeMap<String, String>>;
+
+/// The declared fields of a mapping, by the name of what they make.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fields(BTreeMap<String, Field>);
+
+/// One field.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Field {
+    /// Where it stands: the first place that holds something wins.
+    pub from: OneOrMany<Place>,
+    /// What it must be.
+    #[serde(rename = "type", default)]
+    pub type_: FieldType,
+    /// For `type = "enum"`: from the source's word to ours.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, String>,
+    /// Shorthand for `on_missing = "reject"`.
+    #[serde(default)]
+    pub required: bool,
+    /// The value where there is none; implies `on_missing = "default"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+    /// What to do where there is no value. Without it, `required` and `default` decide, and else the field is null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_missing: Option<OnMissing>,
+    /// Whether it tells something of a person: then no report or audit row repeats it.
+    #[serde(default)]
+    pub personal: bool,
+}
+
+/// A place that a value may stand at.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Place {
+    /// A JSONPath (RFC 9535) that finds at most one value.
+    Path(JsonPath),
+    /// A value found by a path and then looked up in one of the definition's tables.
+    Lookup {
+        /// The path of the table's key.
+        path: JsonPath,
+        /// The table's name.
+        table: String,
+    },
+}
+
+/// One thing, or a list of them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMany<T> {
+    /// One.
+    One(T),
+    /// Several, in the order in which they are tried.
+    Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    /// All of them.
+    pub fn as_slice(&self) -> &[T] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// What a value must be. Everything but integers and booleans is written as a text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FieldType {
+    /// Any text.
+    #[default]
+    String,
+    /// A text or a whole number, as a text: providers send ids as either.
+    Identifier,
+    /// A whole number of 64 bits, or a text of one.
+    Integer,
+    /// `true` or `false`, or a text of either.
+    Boolean,
+    /// A calendar day, `YYYY-MM-DD`; of a date with a time, the day as written.
+    Date,
+    /// An instant, RFC 3339 with an offset; written in UTC.
+    DateTime,
+    /// An e-mail address: one `@` with something on either side and no white space. Written in lower case.
+    Email,
+    /// A word of the source's, looked up in `values`.
+    Enum,
+}
+
+/// What to do where a field has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnMissing {
+    /// The payload cannot be mapped.
+    Reject,
+    /// The field is null.
+    Null,
+    /// The field keeps the value that the record has, and is null if there is none.
+    Keep,
+    /// The field takes its default.
+    Default,
+}
+
+impl Fields {
+    /// The fields by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Field)> {
+        self.0.iter().map(|(name, field)| (name.as_str(), field))
+    }
+
+    /// Whether the field is declared to tell something of a person.
+    pub fn is_personal(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|field| field.personal)
+    }
+
+    /// The fields' values in a document. `previous` is what the record holds now, for fields that keep it.
+    ///
+    /// # Errors
+    /// Every field that has none where it must, or one that is not what it must be.
+    pub fn map(
+        &self,
+        document: &Value,
+        previous: Option<&Value>,
+        tables: &Tables,
+    ) -> Result<Map<String, Value>, Problems> {
+        let mut mapped = Map::new();
+        let mut problems = Vec::new();
+        for (name, field) in &self.0 {
+            match field.value(name, document, previous, tables) {
+                Ok(value) => drop(mapped.insert(name.clone(), value)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(mapped) } else { Err(Problems(problems)) }
+    }
+
+    /// What is wrong with the declarations themselves, whatever they map to.
+    pub(crate) fn faults(&self, tables: &Tables) -> Vec<String> {
+        self.0
+            .iter()
+            .flat_map(|(name, field)| field.faults(tables).into_iter().map(move |fault| format!("{name}: {fault}")))
+            .collect()
+    }
+
+    /// What keeps the declarations from making a canonical record of `kind`.
+    pub(crate) fn canonical_faults(&self, kind: Kind) -> Vec<String> {
+        let mut faults: Vec<_> = self
+            .0
+            .keys()
+            .filter(|name| kind.fields().iter().all(|field| field.name != *name))
+            .map(|name| format!("{name}: a {kind} has no such field"))
+            .collect();
+        for canonical in kind.fields() {
+            match self.0.get(canonical.name) {
+                None if canonical.required => faults.push(format!("{}: a {kind} must have it", canonical.name)),
+                None => {}
+                Some(field) => {
+                    if canonical.required && !field.always_has_a_value() {
+                        faults.push(format!("{}: it must be required, or have a default", canonical.name));
+                    }
+                    if !field.can_hold(canonical.holds) {
+                        faults.push(format!("{}: its type does not fit a {kind}", canonical.name));
+                    }
+                }
+            }
+        }
+        faults
+    }
+}
+
+impl Field {
+    fn on_missing(&self) -> OnMissing {
+        self.on_missing.unwrap_or(match (self.required, &self.default) {
+            (true, _) => OnMissing::Reject,
+            (false, Some(_)) => OnMissing::Default,
+            (false, None) => OnMissing::Null,
+        })
+    }
+
+    fn always_has_a_value(&self) -> bool {
+        matches!(self.on_missing(), OnMissing::Reject | OnMissing::Default)
+    }
+
+    fn can_hold(&self, holds: Holds) -> bool {
+        match holds {
+            Holds::Date => self.type_ == FieldType::Date,
+            Holds::Text => !matches!(self.type_, FieldType::Integer | FieldType::Boolean),
+            Holds::OneOf(words) => {
+                let fits = |word: &str| words.contains(&word);
+                self.type_ == FieldType::Enum
+                    && self.values.values().all(|word| fits(word))
+                    && self.default.as_ref().is_none_or(|value| value.as_str().is_some_and(fits))
+            }
+        }
+    }
+
+    fn faults(&self, tables: &Tables) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut fault = |is: bool, text: &str| is.then(|| faults.push(text.to_owned()));
+        fault(
+            self.from.as_slice().is_empty() && self.default.is_none(),
+            "`from` names no place and there is no default",
+        );
+        fault(
+            self.type_ == FieldType::Enum && self.values.is_empty() && !self.from.as_slice().is_empty(),
+            "an enum needs `values`",
+        );
+        fault(self.type_ != FieldType::Enum && !self.values.is_empty(), "`values` goes with type = \"enum\"");
+        fault(self.required && self.default.is_some(), "`required` and `default` exclude each other");
+        fault(
+            self.required && self.on_missing.is_some_and(|what| what != OnMissing::Reject),
+            "`required` rejects what is missing",
+        );
+        fault(
+            self.on_missing == Some(OnMissing::Default) && self.default.is_none(),
+            "on_missing = \"default\" needs a `default`",
+        );
+        if self.type_ != FieldType::Enum
+            && let Some(default) = &self.default
+        {
+            fault(self.type_.read(default, &self.values).is_err(), "the default is not of the field's type");
+        }
+        for place in self.from.as_slice() {
+            if let Place::Lookup { table, .. } = place
+                && !tables.contains_key(table)
+            {
+                faults.push(format!("there is no table {table:?}"));
+            }
+        }
+        faults
+    }
+
+    fn value(&self, name: &str, document: &Value, previous: Option<&Value>, tables: &Tables) -> Result<Value, Problem> {
+        let mut found = Shape::Missing;
+        for place in self.from.as_slice() {
+            match place.find(document, tables) {
+                Found::Value(value) => {
+                    return self
+                        .type_
+                        .read(&value, &self.values)
+                        .map_err(|wanted| Problem::new(name, Shape::of(Some(&value)), wanted));
+                }
+                Found::Several(count) => return Err(Problem::new(name, Shape::Array(count), "a single value")),
+                // A later place, or `on_missing`, may still help; the shape tells an unlisted key from an absent one.
+                Found::Nothing(shape) if found == Shape::Missing => found = shape,
+                Found::Nothing(_) => {}
+            }
+        }
+        match self.on_missing() {
+            OnMissing::Reject => Err(Problem::new(name, found, self.type_.wanted())),
+            OnMissing::Null => Ok(Value::Null),
+            OnMissing::Default => Ok(self.default.clone().unwrap_or(Value::Null)),
+            OnMissing::Keep => Ok(previous.and_then(|fields| fields.get(name)).cloned().unwrap_or(Value::Null)),
+        }
+    }
+}
+
+enum Found {
+    Value(Value),
+    Several(usize),
+    Nothing(Shape),
+}
+
+impl Place {
+    /// What stands there. Null and blank texts are nothing.
+    fn find(&self, document: &Value, tables: &Tables) -> Found {
+        let path = match self {
+            Self::Path(path) | Self::Lookup { path, .. } => path,
+        };
+        let nodes = path.query(document);
+        let value = match nodes.len() {
+            0 => return Found::Nothing(Shape::Missing),
+            1 => nodes.first(),
+            several => return Found::Several(several),
+        };
+        let value = match value {
+            None | Some(Value::Null) => return Found::Nothing(Shape::Null),
+            Some(Value::String(text)) if text.trim().is_empty() => {
+                return Found::Nothing(Shape::String(text.chars().count()));
+            }
+            Some(value) => value,
+        };
+        match self {
+            Self::Path(_) => Found::Value(value.clone()),
+            Self::Lookup { table, .. } => {
+                let key = FieldType::Identifier.read(value, &BTreeMap::new()).ok();
+                let entry =
+                    tables.get(table).zip(key.as_ref().and_then(Value::as_str)).and_then(|(table, key)| table.get(key));
+                match entry {
+                    Some(text) => Found::Value(Value::String(text.clone())),
+                    None => Found::Nothing(Shape::of(Some(value))),
+                }
+            }
+        }
+    }
+}
+
+impl FieldType {
+    /// What a value of the type is, in words.
+    fn wanted(self) -> &'static str {
+        match self {
+            Self::String => "a text",
+            Self::Identifier => "an id: a text or a whole number",
+            Self::Integer => "a whole number",
+            Self::Boolean => "true or false",
+            Self::Date => "a day, YYYY-MM-DD",
+            Self::DateTime => "a time, RFC 3339 with an offset",
+            Self::Email => "an e-mail address",
+            Self::Enum => "one of the declared words",
+        }
+    }
+
+    /// The value in the type's own form, or what was wanted.
+    fn read(self, value: &Value, words: &BTreeMap<String, String>) -> Result<Value, String> {
+        let text = value.as_str();
+        let read = match self {
+            Self::String => text.map(Value::from),
+            Self::Identifier => identifier(value).map(Value::from),
+            Self::Integer => value.as_i64().or_else(|| text?.trim().parse().ok()).map(Value::from),
+            Self::Boolean => value.as_bool().or_else(|| text?.trim().parse().ok()).map(Value::from),
+            Self::Date => text.and_then(date).map(|date| Value::from(date.to_string())),
+            Self::DateTime => {
+                text.and_then(|text| text.parse::<Timestamp>().ok()).map(|at| Value::from(at.to_string()))
+            }
+            Self::Email => text.and_then(email).map(Value::from),
+            Self::Enum => word(value).and_then(|word| words.get(&word)).map(|word| Value::from(word.as_str())),
+        };
+        read.ok_or_else(|| match self {
+            Self::Enum => format!("one of {}", words.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
+            _ => self.wanted().to_owned(),
+        })
+    }
+}
+
+/// A text or a whole number, as a text. A number with a fraction, or too large to be read exactly, is neither.
+pub(crate) fn identifier(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn word(value: &Value) -> Option<String> {
+    identifier(value).or_else(|| value.as_bool().map(|b| b.to_string()))
+}
+
+/// A day, or the day that a date with a time is written with.
+fn date(text: &str) -> Option<Date> {
+    let day = text.get(..10)?;
+    let rest = &text[10..];
+    let date = day.parse().ok()?;
+    (rest.is_empty()
+        || format!("{day}{rest}").parse::<jiff::civil::DateTime>().is_ok()
+        || text.parse::<Timestamp>().is_ok())
+    .then_some(date)
+}
+
+fn email(text: &str) -> Option<String> {
+    let text = text.trim();
+    let (local, domain) = text.split_once('@')?;
+    let fits = !local.is_empty() && !domain.is_empty() && !domain.contains('@') && text.len() <= 254;
+    (fits && !text.chars().any(|c| c.is_whitespace() || c.is_control())).then(|| text.to_lowercase())
+}

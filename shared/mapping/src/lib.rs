@@ -1,0 +1,33 @@
+//! What a delivery proves, what it says, and what the destination should be told about it.
+//!
+//! Everything here is pure: no I/O, no clock, no environment, no randomness. The way through the crate is one way:
+//!
+//! ```text
+//! Delivery --verify--> Verified --read--> Event                 (event.rs)
+//!                         |
+//!                         +--document--> Document --canonical--> Record --request--> Request      (plan.rs)
+//! ```
+//!
+//! A delivery becomes a [`Document`] only through [`Verified`], which only [`SourceDefinition::verify`] builds. Bodies
+//! that do not come from a sender (an answer we fetched, a caller's own body, a preview) have doors of their own.
+#![warn(missing_docs)]
+
+pub mod definition;
+pub mod destination;
+pub mod digest;
+pub mod document;
+pub mod event;
+pub mod field;
+pub mod plan;
+pub mod problem;
+pub mod record;
+pub mod verify;
+
+pub use definition::{DefinitionError, Definitions, SourceDefinition};
+pub use destination::{DestinationDefinition, Request};
+pub use document::Document;
+pub use event::{Event, EventKey, Operation, Reading, Unreadable, Version};
+pub use plan::{Plan, PlanVersion};
+pub use problem::{Problem, Problems, Shape};
+pub use record::{Certificate, CertificateStatus, Kind, Record, RecordId, RecordKey};
+pub use verify::{Delivery, Headers, Keys, Refusal, Verified};
