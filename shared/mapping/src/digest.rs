@@ -1,5 +1,6 @@
 //! SHA-256 and canonical JSON (RFC 8785), the only forms in which anything is compared or chained.
 
+use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -27,6 +28,17 @@ pub fn sha256_of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String 
         hash.update(part);
     }
     hex::encode(hash.finalize())
+}
+
+/// HMAC-SHA256 over the parts, each preceded by its length, as lower-case hex.
+pub fn hmac_sha256_hex<'a>(key: &[u8], parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    #[expect(clippy::expect_used, reason = "HMAC hashes a key that is longer than its block and pads a shorter one")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    for part in parts {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part);
+    }
+    hex::encode(mac.finalize().into_bytes())
 }
 
 #[cfg(test)]

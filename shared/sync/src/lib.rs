@@ -1,1 +1,29 @@
+//! The use cases, against small ports: accept an event, sync a record, sweep what is overdue.
+//!
+//! Nothing here names AWS, HTTP or Lambda. Time and randomness come in through [`ports::Runtime`], so a run is a pure
+//! function of its ports' answers, and the simulation can crash it at every await.
+//!
+//! ```text
+//! accept:  Verified --read--> inbox row (one conditional put: dedup mark and hand-off at once)
+//! sync:    claim -> fetch -> map -> compare -> push -> commit (record + audit + inbox row, one transaction)
+//! sweep:   pending index -> retry queue
+//! ```
+#![warn(missing_docs)]
 
+// pub mod accept;
+pub mod audit;
+pub mod breaker;
+pub mod error;
+// pub mod event;
+// #[cfg(feature = "memory")]
+// pub mod memory;
+pub mod ports;
+pub mod retry;
+pub mod row;
+// pub mod sweep;
+// pub mod sync;
+
+// pub use accept::{Acceptance, accept};
+pub use audit::{AuditRow, verify_chain};
+pub use error::{RemoteError, StoreError};
+// pub use sync::{Engine, Plans, Settings};

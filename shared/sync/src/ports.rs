@@ -1,0 +1,199 @@
+//! What the use cases need of the world. Each implementation passes the same contract tests.
+
+use crate::{
+    breaker::BreakerState,
+    error::{RemoteError, StoreError},
+    row::{Claim, Commit, InboxRow, InboxState, Lease, Pointer, RecordRow, Release, Reschedule},
+};
+use certbridge_mapping::{Document, EventKey, Plan, RecordKey, Request};
+use jiff::Timestamp;
+use secrecy::SecretString;
+use std::{future::Future, time::Duration};
+
+/// Time and randomness.
+pub trait Runtime: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+    /// Waits.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+    /// 128 random bits.
+    fn random(&self) -> u128;
+}
+
+/// What became of an insert into the inbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inserted {
+    /// The row is new.
+    New,
+    /// There is a row of this key, and it was left alone.
+    Exists {
+        /// The SHA-256 of that row's body.
+        body_digest: String,
+    },
+}
+
+/// The inbox.
+pub trait Inbox: Send + Sync {
+    /// Puts a row if there is none of its key. This alone decides what is a duplicate.
+    fn insert(&self, row: &InboxRow) -> impl Future<Output = Result<Inserted, StoreError>> + Send;
+
+    /// The row of a key, read consistently.
+    fn get(&self, key: &EventKey) -> impl Future<Output = Result<Option<InboxRow>, StoreError>> + Send;
+
+    /// Writes when a pending event is tried again. `false` if it is no longer pending at `attempt`.
+    fn reschedule(
+        &self,
+        key: &EventKey,
+        attempt: u32,
+        to: &Reschedule,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Takes a pending event out of the way, to be looked at: `state` is quarantined or failed. `false` if it is no
+    /// longer pending at `attempt`.
+    fn set_aside(
+        &self,
+        key: &EventKey,
+        attempt: u32,
+        state: InboxState,
+        reason: &str,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// The pending events of one index shard (0 to 15) whose time has come, the longest overdue first.
+    fn overdue(
+        &self,
+        shard: u8,
+        now: Timestamp,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<EventKey>, StoreError>> + Send;
+}
+
+/// Why a record could not be claimed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimError {
+    /// Somebody works on it.
+    #[error("leased until {until}")]
+    Leased {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// The store did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a commit wrote nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// The record has been claimed by somebody else since.
+    #[error("the claim was replaced")]
+    FenceLost,
+    /// The fence holds, but the event is no longer pending at this attempt.
+    #[error("the event has moved on")]
+    EventMoved,
+    /// The store did not do it, or did not say.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The records, and with them the audit rows.
+pub trait Records: Send + Sync {
+    /// Leases a record: if there is no lease, or the lease has run out, or it is this very owner's (a try whose answer
+    /// was lost). Makes the record if there is none.
+    fn claim(
+        &self,
+        key: &RecordKey,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Claim, ClaimError>> + Send;
+
+    /// Gives a claim up. Does nothing if it was replaced.
+    fn release(&self, claim: &Claim, release: Release) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Writes record, audit row and inbox row, or none of them, and ends the lease. A commit whose answer was lost may
+    /// be repeated.
+    fn commit(&self, commit: &Commit<'_>) -> impl Future<Output = Result<(), CommitError>> + Send;
+
+    /// The record as it is, without claiming it.
+    fn read(&self, key: &RecordKey) -> impl Future<Output = Result<Option<RecordRow>, StoreError>> + Send;
+}
+
+/// The breakers, as the functions share them.
+pub trait Breakers: Send + Sync {
+    /// Says how a provider's breaker stands; `None` closes it.
+    fn set_breaker(
+        &self,
+        provider: &str,
+        state: Option<&BreakerState>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// The retry queue. It may lose, repeat and reorder: the pending index is the truth.
+pub trait RetryQueue: Send + Sync {
+    /// Sends pointers, each to be seen after its delay.
+    fn send(&self, pointers: &[(Pointer, Duration)]) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// What a source answered about a record.
+#[derive(Debug, Clone)]
+pub enum Fetched {
+    /// It has it.
+    Found(Document),
+    /// It has none of this id.
+    NotFound,
+}
+
+/// The sources' APIs.
+pub trait Sources: Send + Sync {
+    /// Reads one record, within `timeout`.
+    fn fetch(
+        &self,
+        plan: &Plan,
+        key: &RecordKey,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Fetched, RemoteError>> + Send;
+}
+
+/// What a destination said to a push that it applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pushed {
+    /// Its own id of the request, if it gave one.
+    pub request_id: Option<String>,
+}
+
+/// Whether a destination has a location.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocationCheck {
+    /// It has it.
+    Known,
+    /// It lists its locations, and this is none of them.
+    Unknown,
+    /// It does not list its locations.
+    Unchecked,
+}
+
+/// The destination's API.
+pub trait Destination: Send + Sync {
+    /// Sends a request, within `timeout`: an upsert, safe to repeat under one idempotency key.
+    fn push(
+        &self,
+        request: &Request,
+        idempotency_key: &str,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Pushed, RemoteError>> + Send;
+
+    /// Whether it has a location. The list is cached.
+    fn check_location(
+        &self,
+        location_id: &str,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<LocationCheck, RemoteError>> + Send;
+}
+
+/// The keys that we hold for the providers' APIs.
+pub trait ApiKeys: Send + Sync {
+    /// The key in the secret of this name (`sources/accredible`, `destinations/snapshots`); `None` if there is none.
+    fn api_key(&self, secret: &str) -> impl Future<Output = Result<Option<SecretString>, StoreError>> + Send;
+
+    /// Notes that the provider refused the key, so that the secret is read again soon: it may have been rotated.
+    fn refused(&self, secret: &str);
+}
