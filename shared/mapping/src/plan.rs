@@ -8,6 +8,7 @@ use crate::{
     problem::{Problem, Problems, Shape},
     record::{self, Record, RecordKey},
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
@@ -94,6 +95,12 @@ impl Plan {
     /// Every problem that a canonical record has: unknown, missing and ill-typed fields.
     pub fn given(&self, key: &RecordKey, document: &Document) -> Result<Record, Problems> {
         record::given(key, document.value())
+    }
+
+    /// When a fetched record says that it last changed, if the source says so at all.
+    pub fn fetched_version(&self, key: &RecordKey, document: &Document) -> Option<Timestamp> {
+        let path = self.source.records.get(&key.kind)?.fetched_version.as_ref()?;
+        path.query(document.value()).at_most_one().ok()??.as_str()?.parse().ok()
     }
 
     /// The request that tells the destination of a record.

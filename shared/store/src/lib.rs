@@ -1,1 +1,37 @@
+//! The ports on DynamoDB, and the retry queue on SQS.
+//!
+//! Every operation that a budget counts is one call. What DynamoDB returns of the row that stood in the way (`ALL_OLD`)
+//! says why a condition failed, and whether it was an earlier try of the same write, whose answer was lost.
+#![warn(missing_docs)]
 
+mod call;
+mod change;
+mod control;
+mod inbox;
+mod item;
+#[cfg(feature = "sqs")]
+mod queue;
+mod records;
+pub mod schema;
+
+pub use control::Control;
+pub use inbox::inbox_row;
+#[cfg(feature = "sqs")]
+pub use queue::SqsRetryQueue;
+pub use schema::Tables;
+
+use aws_sdk_dynamodb::Client;
+
+/// The inbox, the records with their audit rows, and the shared state, on DynamoDB.
+#[derive(Debug, Clone)]
+pub struct DynamoStore {
+    client: Client,
+    tables: Tables,
+}
+
+impl DynamoStore {
+    /// The store in these tables.
+    pub fn new(client: Client, tables: Tables) -> Self {
+        Self { client, tables }
+    }
+}

@@ -10,20 +10,20 @@
 //! ```
 #![warn(missing_docs)]
 
-// pub mod accept;
+pub mod accept;
 pub mod audit;
 pub mod breaker;
 pub mod error;
-// pub mod event;
-// #[cfg(feature = "memory")]
-// pub mod memory;
+pub mod event;
+#[cfg(feature = "memory")]
+pub mod memory;
 pub mod ports;
 pub mod retry;
 pub mod row;
-// pub mod sweep;
-// pub mod sync;
+pub mod sweep;
+pub mod sync;
 
-// pub use accept::{Acceptance, accept};
+pub use accept::{Acceptance, accept};
 pub use audit::{AuditRow, verify_chain};
 pub use error::{RemoteError, StoreError};
-// pub use sync::{Engine, Plans, Settings};
+pub use sync::{Engine, Plans, Settings};

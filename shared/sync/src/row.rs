@@ -1,6 +1,6 @@
 //! What stands in the inbox and the records table.
 
-use certbridge_mapping::{Event, EventKey, PlanVersion, Record, RecordKey, Version};
+use certbridge_mapping::{Event, EventKey, PlanVersion, Record, RecordKey, Version, digest::sha256_hex};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,19 @@ pub struct InboxRow {
     pub settled_by: Option<u64>,
     /// When the row may go. Set only when it is settled: nothing unfinished ever expires.
     pub expires_at: Option<Timestamp>,
+}
+
+impl InboxRow {
+    /// The shard of the index of what is not settled that a key falls into.
+    pub fn shard(key: &EventKey) -> u8 {
+        let digest = sha256_hex(key.to_string().as_bytes());
+        u8::from_str_radix(&digest[..2], 16).unwrap_or_default() % INDEX_SHARDS
+    }
+
+    /// Whether it is pending, with this many failed attempts.
+    pub fn is_pending_at(&self, attempt: u32) -> bool {
+        self.state == InboxState::Pending && self.attempt == attempt
+    }
 }
 
 /// Where an inbox row stands.
@@ -144,6 +157,13 @@ pub struct Claim {
     /// Whether an earlier claim ended in doubt: the newest known state is pushed again, whatever versions and
     /// fingerprints say.
     pub must_push: bool,
+}
+
+impl Claim {
+    /// The claim that follows a record's row as it stood before.
+    pub fn new(row: RecordRow, lease: Lease) -> Self {
+        Self { fence: row.fence + 1, must_push: row.fence != row.clean_fence, lease, row }
+    }
 }
 
 /// How a claim is given up without a commit.

@@ -1,1 +1,138 @@
-//! Not yet.
+//! What a provider can be told to do wrong.
+
+use serde::{Deserialize, Serialize};
+
+/// A fault. "Handled" is all that the request asks for, as if there were no fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "snake_case")]
+pub enum Fault {
+    /// Not handled, and answered with this status.
+    Status {
+        /// The status.
+        status: u16,
+        /// What `Retry-After` says: seconds or a date.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after: Option<String>,
+    },
+    /// Handled late, unless the client has gone by then.
+    Delay {
+        /// After so many milliseconds.
+        ms: u64,
+    },
+    /// Not handled, and never answered: the connection stays open.
+    Hang,
+    /// Not handled, and the connection is closed without an answer.
+    Cut,
+    /// Handled, and answered as if well, but with a body that is not what it should be.
+    WrongBody,
+    /// Handled, and then the connection is closed without an answer.
+    AnswerLost,
+    /// Answered with 504 at once, and handled later: after some time, or when it is released, whatever comes first.
+    AppliedLate {
+        /// After so many milliseconds; without, only when it is released.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ms: Option<u64>,
+    },
+}
+
+/// When a fault happens: at every request that fits, so many times.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultRule {
+    /// What happens.
+    #[serde(flatten)]
+    pub fault: Fault,
+    /// At requests of this method only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// At requests whose path starts so only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// How often yet. Without, until the faults are cleared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u32>,
+}
+
+impl Fault {
+    /// An answer of this status, with no `Retry-After`.
+    pub fn status(status: u16) -> Self {
+        Self::Status { status, retry_after: None }
+    }
+
+    /// At every request, until the faults are cleared.
+    pub fn always(self) -> FaultRule {
+        FaultRule { fault: self, method: None, path: None, times: None }
+    }
+
+    /// At the next so many requests.
+    pub fn times(self, times: u32) -> FaultRule {
+        FaultRule { times: Some(times), ..self.always() }
+    }
+
+    /// At the next request.
+    pub fn once(self) -> FaultRule {
+        self.times(1)
+    }
+}
+
+impl FaultRule {
+    /// The same, at requests of this method whose path starts so.
+    #[must_use]
+    pub fn on(self, method: &str, path: &str) -> Self {
+        Self { method: Some(method.to_owned()), path: Some(path.to_owned()), ..self }
+    }
+
+    fn fits(&self, method: &str, path: &str) -> bool {
+        self.method.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
+            && self.path.as_ref().is_none_or(|start| path.starts_with(start))
+    }
+}
+
+/// The fault of this request, if there is one: the first rule that fits, which is then used up by one.
+pub(crate) fn take(rules: &mut Vec<FaultRule>, method: &str, path: &str) -> Option<Fault> {
+    rules.retain(|rule| rule.times != Some(0));
+    let rule = rules.iter_mut().find(|rule| rule.fits(method, path))?;
+    rule.times = rule.times.map(|times| times - 1);
+    Some(rule.fault.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_taken_in_order_and_used_up() {
+        let mut rules = vec![
+            Fault::Hang.times(2).on("POST", "/a"),
+            Fault::Cut.times(0),
+            Fault::status(503).once(),
+            Fault::WrongBody.always().on("get", ""),
+        ];
+        let mut next = |method, path| take(&mut rules, method, path);
+        assert_eq!(next("POST", "/a/1"), Some(Fault::Hang));
+        assert_eq!(next("POST", "/b"), Some(Fault::status(503)));
+        assert_eq!(next("POST", "/b"), None);
+        assert_eq!(next("POST", "/a"), Some(Fault::Hang));
+        assert_eq!(next("POST", "/a"), None);
+        assert_eq!(next("GET", "/a"), Some(Fault::WrongBody));
+        assert_eq!(next("GET", "/a"), Some(Fault::WrongBody));
+    }
+
+    #[test]
+    fn rules_are_written_as_they_are_documented() {
+        let text =
+            r#"{"fault":"status","status":503,"retry_after":"5","method":"POST","path":"/certificates","times":2}"#;
+        let rule: FaultRule = serde_json::from_str(text).unwrap();
+        let fault = Fault::Status { status: 503, retry_after: Some("5".into()) };
+        assert_eq!(rule, fault.times(2).on("POST", "/certificates"));
+        assert_eq!(serde_json::to_string(&rule).unwrap(), text);
+        for (text, fault) in [
+            (r#"{"fault":"hang"}"#, Fault::Hang),
+            (r#"{"fault":"answer_lost"}"#, Fault::AnswerLost),
+            (r#"{"fault":"applied_late"}"#, Fault::AppliedLate { ms: None }),
+            (r#"{"fault":"delay","ms":5}"#, Fault::Delay { ms: 5 }),
+        ] {
+            assert_eq!(serde_json::from_str::<FaultRule>(text).unwrap(), fault.always());
+        }
+        assert!(serde_json::from_str::<FaultRule>(r#"{"fault":"earthquake"}"#).is_err());
+    }
+}

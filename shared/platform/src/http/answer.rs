@@ -1,0 +1,69 @@
+//! What a handler answers, and how the gateway wants to be told.
+
+use super::problem::{Problem, ProblemType};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The version of our API, in the header `certbridge-version` of every answer.
+const API_VERSION: &str = "1";
+
+/// An answer. Its body is text: nothing here answers with bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The type of the body.
+    pub content_type: &'static str,
+    /// Further headers, each once.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// An answer of any type.
+    pub fn new(status: u16, content_type: &'static str, body: impl Into<String>) -> Self {
+        Self { status, content_type, headers: Vec::new(), body: body.into() }
+    }
+
+    /// An answer in JSON.
+    pub fn json(status: u16, body: &impl Serialize) -> Self {
+        match serde_json::to_string(body) {
+            Ok(body) => Self::new(status, "application/json", body),
+            Err(error) => {
+                tracing::error!(%error, "an answer could not be written");
+                Problem::new(ProblemType::Internal).into()
+            }
+        }
+    }
+
+    /// The same answer with a further header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+/// An answer as the gateway reads it: what payload 1.0 and 2.0 have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayResponse {
+    /// The status.
+    pub status_code: u16,
+    /// The headers.
+    pub headers: BTreeMap<&'static str, String>,
+    /// The body.
+    pub body: String,
+    /// Whether the body is base64: never.
+    pub is_base64_encoded: bool,
+}
+
+impl From<Answer> for GatewayResponse {
+    fn from(answer: Answer) -> Self {
+        let mut headers = BTreeMap::from_iter(answer.headers);
+        headers.insert("certbridge-version", API_VERSION.to_owned());
+        headers.insert("content-type", answer.content_type.to_owned());
+        Self { status_code: answer.status, headers, body: answer.body, is_base64_encoded: false }
+    }
+}

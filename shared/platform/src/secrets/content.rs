@@ -1,0 +1,57 @@
+//! What stands in the secrets. Each reader takes the part that it wants; other members are left alone.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer};
+
+/// `{"signing": ".." or [..]}` of a source.
+#[derive(Deserialize)]
+pub(super) struct SigningPart {
+    signing: Option<OneOrMany>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl SigningPart {
+    pub(super) fn into_keys(self) -> Vec<SecretString> {
+        match self.signing {
+            None => Vec::new(),
+            Some(OneOrMany::One(key)) => vec![key.into()],
+            Some(OneOrMany::Many(keys)) => keys.into_iter().map(SecretString::from).collect(),
+        }
+    }
+}
+
+/// `{"api_key": ".."}` of a source or destination.
+#[derive(Deserialize)]
+pub(super) struct ApiKeyPart {
+    #[serde(default, deserialize_with = "secret")]
+    api_key: Option<SecretString>,
+}
+
+impl ApiKeyPart {
+    pub(super) fn into_key(self) -> Option<SecretString> {
+        self.api_key
+    }
+}
+
+/// `{"signing_key": "..", "digest_key": ".."}`, the audit's keys.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AuditSecret {
+    /// Signs checkpoints.
+    #[serde(default, deserialize_with = "secret")]
+    pub signing_key: Option<SecretString>,
+    /// Keys the digests of personal values.
+    #[serde(default, deserialize_with = "secret")]
+    pub digest_key: Option<SecretString>,
+}
+
+/// A string that is worth something; a blank one, as templates leave it, is none.
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.map(SecretString::from);
+    Ok(text.filter(|text| !text.expose_secret().trim().is_empty()))
+}

@@ -1,0 +1,261 @@
+//! The Snapshots API, the destination. It is not publicly documented, so what it answers is read liberally.
+
+use crate::{
+    address::{BaseUrl, BaseUrlError},
+    http::{Answer, Call, Http, error},
+};
+use certbridge_mapping::{DestinationDefinition, Request, destination::Method};
+use certbridge_sync::{
+    error::{RemoteClass, RemoteError},
+    ports::{ApiKeys, Destination, LocationCheck, Pushed},
+};
+use futures::lock::Mutex;
+use jiff::{SignedDuration, Timestamp};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use reqwest::{
+    StatusCode,
+    header::{ACCEPT, HeaderMap, HeaderName, HeaderValue},
+};
+use serde_json::Value;
+use std::{collections::HashSet, time::Duration};
+use tokio::time::{Instant, timeout};
+
+/// What the key must be allowed to do to list the locations.
+const LOCATION_SCOPE: &str = "saas/location.read";
+
+/// How long the list of locations is believed.
+const FRESH: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long it is believed that a location is not on the list: a new one is worth another look.
+const FRESH_MISS: SignedDuration = SignedDuration::from_mins(1);
+
+/// What cannot stand in the `Idempotency-Key` header as it is; an id may hold any letter.
+const HEADER: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
+
+/// The Snapshots API over HTTP.
+pub struct Snapshots<K> {
+    http: Http,
+    keys: K,
+    base: BaseUrl,
+    provider: String,
+    locations_path: Option<String>,
+    locations: Mutex<Option<Cached>>,
+}
+
+/// The locations as they were read.
+struct Cached {
+    read_at: Timestamp,
+    /// `None`: there is no list to read.
+    listing: Option<Listing>,
+}
+
+struct Listing {
+    ids: HashSet<String>,
+    /// Whether there are no others.
+    complete: bool,
+}
+
+impl<K: ApiKeys> Snapshots<K> {
+    /// The destination at an address.
+    ///
+    /// # Errors
+    /// The address cannot be used.
+    pub fn new(http: Http, keys: K, base_url: &str, definition: &DestinationDefinition) -> Result<Self, BaseUrlError> {
+        let provider = format!("destinations/{}", definition.name);
+        Ok(Self {
+            http,
+            keys,
+            base: BaseUrl::parse(&provider, base_url)?,
+            provider,
+            locations_path: definition.locations_path.clone(),
+            locations: Mutex::new(None),
+        })
+    }
+
+    async fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        idempotency_key: Option<HeaderValue>,
+        body: Option<&Value>,
+        timeout: Duration,
+    ) -> Result<Answer, RemoteError> {
+        let url = self.base.join(path).ok_or_else(|| self.error(RemoteClass::Misrouted, "no plain path"))?;
+        let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+        headers.extend(idempotency_key.map(|key| (HeaderName::from_static("idempotency-key"), key)));
+        let authorization: fn(&str) -> String = |key| format!("Bearer {key}");
+        let call = Call { provider: &self.provider, method, url, authorization, headers, body };
+        self.http.send(&self.keys, call, timeout).await
+    }
+
+    /// Reads the list of locations; `None` if there is none, or none that can be read.
+    async fn list(&self, path: &str, timeout: Duration) -> Result<Option<Listing>, RemoteError> {
+        let answer = self.send(reqwest::Method::GET, path, None, None, timeout).await?;
+        match answer.status {
+            status if status.is_success() => Ok(Listing::read(&answer.body)),
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(None),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let status = answer.status.as_u16();
+                Err(self
+                    .error(RemoteClass::Unauthorized, format!("{status}: GET {path} needs the scope {LOCATION_SCOPE}")))
+            }
+            _ => Err(self.http.refusal(&self.provider, &answer)),
+        }
+    }
+
+    fn error(&self, class: RemoteClass, message: impl Into<String>) -> RemoteError {
+        error(&self.provider, class, message)
+    }
+}
+
+impl<K: ApiKeys> Destination for Snapshots<K> {
+    async fn push(&self, request: &Request, idempotency_key: &str, timeout: Duration) -> Result<Pushed, RemoteError> {
+        let method = match request.method {
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+        };
+        let key = HeaderValue::try_from(utf8_percent_encode(idempotency_key, HEADER).to_string())
+            .map_err(|_| self.error(RemoteClass::Rejected, "an idempotency key that no header can hold"))?;
+        let answer = self.send(method, &request.path, Some(key), Some(&request.body), timeout).await?;
+        if !answer.status.is_success() {
+            return Err(self.http.refusal(&self.provider, &answer));
+        }
+        Ok(Pushed { request_id: request_id(&answer) })
+    }
+
+    async fn check_location(&self, location_id: &str, limit: Duration) -> Result<LocationCheck, RemoteError> {
+        let Some(path) = &self.locations_path else { return Ok(LocationCheck::Unchecked) };
+        let started = Instant::now();
+        // Held while the list is read, so that many who miss at once read it once.
+        let lock = timeout(limit, self.locations.lock()).await;
+        let mut cached = lock.map_err(|_| self.error(RemoteClass::Unreachable, "somebody else reads the locations"))?;
+        if let Some(check) = cached.as_ref().and_then(|cached| cached.check(location_id, self.http.now())) {
+            return Ok(check);
+        }
+        let listing = self.list(path, limit.saturating_sub(started.elapsed())).await?;
+        let told = cached.as_ref().is_some_and(|cached| cached.listing.is_none());
+        if listing.is_none() && !told {
+            tracing::warn!(provider = self.provider, path, "lists no locations: they are not checked");
+        }
+        let check = says(listing.as_ref(), location_id);
+        *cached = Some(Cached { read_at: self.http.now(), listing });
+        Ok(check)
+    }
+}
+
+impl Cached {
+    /// Whether the location is there, if what was read is fresh enough to say so.
+    fn check(&self, location_id: &str, now: Timestamp) -> Option<LocationCheck> {
+        let check = says(self.listing.as_ref(), location_id);
+        let fresh = if check == LocationCheck::Unknown { FRESH_MISS } else { FRESH };
+        // A clock that was set back proves nothing.
+        (SignedDuration::ZERO..fresh).contains(&now.duration_since(self.read_at)).then_some(check)
+    }
+}
+
+fn says(listing: Option<&Listing>, location_id: &str) -> LocationCheck {
+    match listing {
+        Some(listing) if listing.ids.contains(location_id) => LocationCheck::Known,
+        Some(listing) if listing.complete => LocationCheck::Unknown,
+        _ => LocationCheck::Unchecked,
+    }
+}
+
+impl Listing {
+    /// Reads an array, or an object that has one as `locations` or `data`, of ids or of objects with an `id` or a
+    /// `location_id`. `None` if there is no id in it.
+    fn read(body: &[u8]) -> Option<Self> {
+        let value: Value = serde_json::from_slice(body).ok()?;
+        let items = value.as_array().or_else(|| value.get("locations")?.as_array());
+        let items = items.or_else(|| value.get("data")?.as_array())?;
+        let ids: HashSet<String> = items.iter().flat_map(ids_of).collect();
+        let complete = items.iter().all(|item| ids_of(item).next().is_some()) && !has_more(&value, items.len());
+        (!ids.is_empty()).then_some(Self { ids, complete })
+    }
+}
+
+fn ids_of(item: &Value) -> impl Iterator<Item = String> {
+    let text = |value: &Value| match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let members = ["id", "location_id"].map(|name| item.get(name).and_then(text));
+    std::iter::once(text(item)).chain(members).flatten()
+}
+
+/// Whether a list of so many items says that it is one page of several.
+fn has_more(value: &Value, items: usize) -> bool {
+    let said = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        _ => true,
+    };
+    [Some(value), value.get("meta")].into_iter().flatten().any(|place| {
+        let next = ["next", "next_page", "nextPage", "next_cursor", "nextCursor", "has_more", "hasMore"];
+        next.iter().any(|name| place.get(name).is_some_and(said))
+            || ["total", "total_count", "totalCount"]
+                .iter()
+                .any(|name| place.get(name).and_then(Value::as_u64).is_some_and(|total| total > items as u64))
+    })
+}
+
+/// The destination's own id of the request, if it gives one that a log can hold.
+fn request_id(answer: &Answer) -> Option<String> {
+    let header = answer.headers.get("x-request-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let member = || {
+        let body: Value = serde_json::from_slice(&answer.body).ok()?;
+        let id = ["traceId", "request_id"].iter().find_map(|name| body.get(name)?.as_str())?;
+        Some(id.to_owned())
+    };
+    let fits = |id: &String| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    header.filter(fits).or_else(|| member().filter(fits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(value: &Value) -> Option<(Vec<String>, bool)> {
+        Listing::read(value.to_string().as_bytes()).map(|listing| {
+            let mut ids: Vec<_> = listing.ids.into_iter().collect();
+            ids.sort();
+            (ids, listing.complete)
+        })
+    }
+
+    #[test]
+    fn lists_of_every_shape_are_read() {
+        let both = Some((vec!["7".to_owned(), "a".to_owned()], true));
+        for shape in [
+            json!(["a", 7]),
+            json!({"locations": ["a", "7"]}),
+            json!({"data": [{"id": "a", "name": "x"}, {"location_id": 7}]}),
+            json!({"locations": [{"id": "a"}, {"id": 7}], "next": null, "meta": {"total": 2, "nextPage": ""}}),
+        ] {
+            assert_eq!(read(&shape), both, "{shape}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_may_have_others_says_so() {
+        for shape in [
+            json!({"locations": ["a"], "total": 2}),
+            json!({"locations": ["a"], "next_cursor": "x"}),
+            json!({"locations": ["a"], "meta": {"nextPage": 2}}),
+            json!({"data": ["a"], "has_more": true}),
+            json!(["a", {"name": "x"}]),
+        ] {
+            assert_eq!(read(&shape), Some((vec!["a".to_owned()], false)), "{shape}");
+        }
+    }
+
+    #[test]
+    fn no_list_is_no_list() {
+        for shape in [json!([]), json!({}), json!({"locations": []}), json!("a"), json!(null), json!([{"name": "x"}])] {
+            assert_eq!(read(&shape), None, "{shape}");
+        }
+        assert!(Listing::read(b"<html>").is_none());
+    }
+}

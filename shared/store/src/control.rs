@@ -1,0 +1,88 @@
+//! What all functions share: the definitions in force and the breakers.
+
+use crate::{
+    DynamoStore,
+    call::{is_conflict, patiently, store_error},
+    item::{Item, Reader, json, text},
+    schema::{
+        CONTROL,
+        attribute::{PK, SK, TEXT},
+    },
+};
+use aws_sdk_dynamodb::types::AttributeValue;
+use certbridge_sync::{StoreError, breaker::BreakerState, ports::Breakers};
+
+const BREAKER: &str = "breaker#";
+const DEFINITION: &str = "definition#";
+
+/// What a function reads when it starts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Control {
+    /// The definitions in force, as (`sources/{name}.toml` or `destinations/{name}.toml`, TOML).
+    pub definitions: Vec<(String, String)>,
+    /// The open breakers, by provider.
+    pub breakers: Vec<(String, BreakerState)>,
+}
+
+impl Control {
+    /// Takes in one row. Rows of other kinds are left to newer versions, and a breaker that cannot be read counts as
+    /// closed: neither may keep a function from starting.
+    fn take(&mut self, item: &Item) -> Result<(), StoreError> {
+        let row = Reader(item);
+        let name = row.text(SK)?;
+        if let Some(file) = name.strip_prefix(DEFINITION) {
+            self.definitions.push((file.to_owned(), row.text(TEXT)?.to_owned()));
+        } else if let Some(provider) = name.strip_prefix(BREAKER) {
+            match row.json(TEXT) {
+                Ok(state) => self.breakers.push((provider.to_owned(), state)),
+                Err(error) => tracing::warn!(provider, %error, "a breaker is ignored"),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl DynamoStore {
+    /// The definitions in force and the open breakers, by one query.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn control(&self) -> Result<Control, StoreError> {
+        let mut control = Control::default();
+        for item in self.partition(&self.tables.state, CONTROL).await? {
+            control.take(&item)?;
+        }
+        Ok(control)
+    }
+
+    /// Puts a definition into force; `None` takes it out again.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub async fn set_definition(&self, file: &str, toml: Option<&str>) -> Result<(), StoreError> {
+        self.set_control(format!("{DEFINITION}{file}"), toml.map(text)).await
+    }
+
+    async fn set_control(&self, name: String, value: Option<AttributeValue>) -> Result<(), StoreError> {
+        let (table, name) = (&self.tables.state, text(name));
+        match value {
+            Some(value) => {
+                let put = self.client.put_item().table_name(table);
+                let put = put.item(PK, text(CONTROL)).item(SK, name).item(TEXT, value);
+                let answer = patiently(|| put.clone().send(), is_conflict).await;
+                answer.map(drop).map_err(|error| store_error("PutItem", &error))
+            }
+            None => {
+                let delete = self.client.delete_item().table_name(table).key(PK, text(CONTROL)).key(SK, name);
+                let answer = patiently(|| delete.clone().send(), is_conflict).await;
+                answer.map(drop).map_err(|error| store_error("DeleteItem", &error))
+            }
+        }
+    }
+}
+
+impl Breakers for DynamoStore {
+    async fn set_breaker(&self, provider: &str, state: Option<&BreakerState>) -> Result<(), StoreError> {
+        self.set_control(format!("{BREAKER}{provider}"), state.map(json).transpose()?).await
+    }
+}

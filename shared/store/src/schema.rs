@@ -1,0 +1,213 @@
+//! The tables: their names, attributes and indexes. The deployment declares the same ones.
+
+use crate::call::{code_of, store_error};
+use aws_sdk_dynamodb::{
+    Client,
+    error::BuildError,
+    operation::create_table::builders::CreateTableFluentBuilder,
+    types::{
+        AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+        ScalarAttributeType, StreamSpecification, StreamViewType, TableStatus, TimeToLiveSpecification,
+        TimeToLiveStatus,
+    },
+};
+use certbridge_sync::StoreError;
+use std::time::Duration;
+
+/// The names of the tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tables {
+    /// Accepted deliveries.
+    pub inbox: String,
+    /// What is known of each record.
+    pub records: String,
+    /// The audit chains.
+    pub audit: String,
+    /// Definitions in force and breakers.
+    pub state: String,
+}
+
+impl Tables {
+    /// `{prefix}inbox` and so on.
+    pub fn with_prefix(prefix: &str) -> Self {
+        let name = |table| format!("{prefix}{table}");
+        Self { inbox: name("inbox"), records: name("records"), audit: name("audit"), state: name("state") }
+    }
+}
+
+/// The index of what is not settled, on [`attribute::OPEN`] and [`attribute::NEXT_AT`].
+pub const PENDING_INDEX: &str = "pending";
+
+/// The partition of the state table that init reads in one query.
+pub const CONTROL: &str = "control";
+
+/// The names of the attributes. Times are RFC 3339 texts, except those that DynamoDB compares.
+pub mod attribute {
+    /// The partition key of every table: an event's key, a record's key, or [`CONTROL`](super::CONTROL).
+    pub const PK: &str = "pk";
+    /// The sort key of audit (a number, the sequence) and state (a text).
+    pub const SK: &str = "sk";
+
+    /// inbox: the exact bytes that were proven.
+    pub const BODY: &str = "body";
+    /// inbox: the SHA-256 of the body, in hex.
+    pub const BODY_DIGEST: &str = "body_digest";
+    /// inbox: when it was received.
+    pub const RECEIVED_AT: &str = "received_at";
+    /// inbox: the id of the key that proved it.
+    pub const PROVEN_BY: &str = "proven_by";
+    /// inbox: what it says, as JSON.
+    pub const EVENT: &str = "event";
+    /// inbox: where it stands, in a word. records: what was last committed, a map.
+    pub const STATE: &str = "state";
+    /// inbox: how many attempts have failed.
+    pub const ATTEMPT: &str = "attempt";
+    /// inbox: when it is tried again; epoch milliseconds, rounded up.
+    pub const NEXT_AT: &str = "next_at";
+    /// inbox: why it is not settled, or how it was.
+    pub const REASON: &str = "reason";
+    /// inbox: whether its next attempt pushes in any case.
+    pub const MUST_PUSH: &str = "must_push";
+    /// inbox: the fence of the claim that settled it.
+    pub const SETTLED_BY: &str = "settled_by";
+    /// inbox: when DynamoDB may remove the row; epoch seconds. Only settled rows have it.
+    pub const EXPIRES_AT: &str = "expires_at";
+    /// inbox: `{state}#{shard}`. Only rows that are not settled have it, so only they stand in the index.
+    pub const OPEN: &str = "open";
+
+    /// records, audit: how many times the record had been claimed.
+    pub const FENCE: &str = "fence";
+    /// records: the fence of the last claim that ended without doubt.
+    pub const CLEAN_FENCE: &str = "clean_fence";
+    /// records: who works on it.
+    pub const LEASE_OWNER: &str = "lease_owner";
+    /// records: until when; epoch milliseconds, rounded up.
+    pub const LEASE_UNTIL: &str = "lease_until";
+    /// records: the number of audit rows.
+    pub const AUDIT_SEQUENCE: &str = "audit_sequence";
+    /// records: the last audit row's hash.
+    pub const AUDIT_HASH: &str = "audit_hash";
+    /// records: what keeps audit digests from being guessed.
+    pub const SALT: &str = "salt";
+
+    /// records, in the state: the canonical record, as JSON.
+    pub const RECORD: &str = "record";
+    /// records, in the state: its place in the order of states, as JSON.
+    pub const VERSION: &str = "version";
+    /// records, in the state: when the fetch began that it comes from.
+    pub const FETCHED_AT: &str = "fetched_at";
+    /// records, in the state: the fingerprint of the request.
+    pub const FINGERPRINT: &str = "fingerprint";
+    /// records, in the state: the plan's version.
+    pub const PLAN: &str = "plan";
+    /// records, in the state: when it was committed.
+    pub const SYNCED_AT: &str = "synced_at";
+
+    /// audit: the whole row, as canonical JSON.
+    pub const ROW: &str = "row";
+    /// audit: when.
+    pub const TIME: &str = "time";
+    /// audit: the row's hash.
+    pub const HASH: &str = "hash";
+
+    /// state: a definition's TOML, or a breaker's JSON.
+    pub const TEXT: &str = "text";
+}
+
+use attribute::{EXPIRES_AT, NEXT_AT, OPEN, PK, SK};
+
+/// Makes the tables that are not there yet, and waits until all can be used. For local mode and tests: on AWS the
+/// deployment makes them.
+///
+/// # Errors
+/// [`StoreError`] if one cannot be made, or is not active after a minute.
+pub async fn create(client: &Client, tables: &Tables) -> Result<(), StoreError> {
+    let requests = [
+        inbox(client, &tables.inbox),
+        keyed(client, &tables.records, None),
+        keyed(client, &tables.audit, Some(ScalarAttributeType::N)),
+        keyed(client, &tables.state, Some(ScalarAttributeType::S)),
+    ];
+    for request in requests {
+        let sent = request.map_err(invalid)?.billing_mode(BillingMode::PayPerRequest).send().await;
+        match sent {
+            Err(error) if code_of(&error) != Some("ResourceInUseException") => {
+                return Err(store_error("CreateTable", &error));
+            }
+            _ => {}
+        }
+    }
+    for table in [&tables.inbox, &tables.records, &tables.audit, &tables.state] {
+        wait_until_active(client, table).await?;
+    }
+    expire(client, &tables.inbox).await
+}
+
+fn inbox(client: &Client, table: &str) -> Result<CreateTableFluentBuilder, BuildError> {
+    let index = GlobalSecondaryIndex::builder()
+        .index_name(PENDING_INDEX)
+        .key_schema(key(OPEN, KeyType::Hash)?)
+        .key_schema(key(NEXT_AT, KeyType::Range)?)
+        .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
+        .build()?;
+    let stream =
+        StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage).build()?;
+    Ok(keyed(client, table, None)?
+        .attribute_definitions(typed(OPEN, ScalarAttributeType::S)?)
+        .attribute_definitions(typed(NEXT_AT, ScalarAttributeType::N)?)
+        .global_secondary_indexes(index)
+        .stream_specification(stream))
+}
+
+fn keyed(
+    client: &Client,
+    table: &str,
+    sort: Option<ScalarAttributeType>,
+) -> Result<CreateTableFluentBuilder, BuildError> {
+    let request = client
+        .create_table()
+        .table_name(table)
+        .attribute_definitions(typed(PK, ScalarAttributeType::S)?)
+        .key_schema(key(PK, KeyType::Hash)?);
+    Ok(match sort {
+        Some(sort) => request.attribute_definitions(typed(SK, sort)?).key_schema(key(SK, KeyType::Range)?),
+        None => request,
+    })
+}
+
+fn typed(name: &str, type_: ScalarAttributeType) -> Result<AttributeDefinition, BuildError> {
+    AttributeDefinition::builder().attribute_name(name).attribute_type(type_).build()
+}
+
+fn key(name: &str, type_: KeyType) -> Result<KeySchemaElement, BuildError> {
+    KeySchemaElement::builder().attribute_name(name).key_type(type_).build()
+}
+
+/// The SDK's own waiter sleeps for seconds; a local table is there at once.
+async fn wait_until_active(client: &Client, table: &str) -> Result<(), StoreError> {
+    for pause in [0, 50, 200, 750].into_iter().chain([1000; 59]) {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let answer = client.describe_table().table_name(table).send().await;
+        let answer = answer.map_err(|error| store_error("DescribeTable", &error))?;
+        if answer.table().and_then(|table| table.table_status()) == Some(&TableStatus::Active) {
+            return Ok(());
+        }
+    }
+    Err(StoreError::Unavailable("a new table is not active yet".to_owned()))
+}
+
+async fn expire(client: &Client, table: &str) -> Result<(), StoreError> {
+    let answer = client.describe_time_to_live().table_name(table).send().await;
+    let answer = answer.map_err(|error| store_error("DescribeTimeToLive", &error))?;
+    let status = answer.time_to_live_description().and_then(|ttl| ttl.time_to_live_status());
+    if matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) {
+        return Ok(());
+    }
+    let ttl = TimeToLiveSpecification::builder().enabled(true).attribute_name(EXPIRES_AT).build().map_err(invalid)?;
+    let answer = client.update_time_to_live().table_name(table).time_to_live_specification(ttl).send().await;
+    answer.map(drop).map_err(|error| store_error("UpdateTimeToLive", &error))
+}
+
+pub(crate) fn invalid(error: BuildError) -> StoreError {
+    StoreError::Refused(error.to_string())
+}

@@ -1,0 +1,217 @@
+//! The tables in memory, for tests and the simulation. Each operation is atomic, as it is on DynamoDB.
+
+use crate::{
+    audit::AuditRow,
+    breaker::BreakerState,
+    error::StoreError,
+    ports::{Breakers, ClaimError, CommitError, Inbox, Inserted, Records},
+    row::{Claim, Commit, InboxRow, InboxState, Lease, RecordRow, Release, Reschedule},
+};
+use certbridge_mapping::{EventKey, RecordKey};
+use jiff::Timestamp;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// The four tables. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore(Arc<Mutex<Tables>>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    inbox: BTreeMap<EventKey, InboxRow>,
+    records: BTreeMap<RecordKey, RecordRow>,
+    audit: BTreeMap<RecordKey, Vec<AuditRow>>,
+    breakers: BTreeMap<String, BreakerState>,
+    writes: u64,
+}
+
+impl MemoryStore {
+    /// Empty tables.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All inbox rows.
+    pub fn inbox_rows(&self) -> Vec<InboxRow> {
+        self.lock().inbox.values().cloned().collect()
+    }
+
+    /// All records.
+    pub fn record_rows(&self) -> Vec<RecordRow> {
+        self.lock().records.values().cloned().collect()
+    }
+
+    /// How many operations may have written so far: while it stands still, so do the tables.
+    pub fn writes(&self) -> u64 {
+        self.lock().writes
+    }
+
+    /// A record's audit rows, the oldest first.
+    pub fn audit_rows(&self, key: &RecordKey) -> Vec<AuditRow> {
+        self.lock().audit.get(key).cloned().unwrap_or_default()
+    }
+
+    /// The open breakers.
+    pub fn breakers(&self) -> BTreeMap<String, BreakerState> {
+        self.lock().breakers.clone()
+    }
+
+    /// Removes what has expired, as DynamoDB does some time after.
+    pub fn sweep_expired(&self, now: Timestamp) {
+        self.write().inbox.retain(|_, row| row.expires_at.is_none_or(|at| at > now));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tables, to be written to.
+    fn write(&self) -> MutexGuard<'_, Tables> {
+        let mut tables = self.lock();
+        tables.writes += 1;
+        tables
+    }
+
+    /// Changes a row that is pending at `attempt`. `false` if it is not.
+    fn change_pending(&self, key: &EventKey, attempt: u32, change: impl FnOnce(&mut InboxRow)) -> bool {
+        let mut tables = self.write();
+        let row = tables.inbox.get_mut(key).filter(|row| row.is_pending_at(attempt));
+        row.map(change).is_some()
+    }
+}
+
+impl Inbox for MemoryStore {
+    async fn insert(&self, row: &InboxRow) -> Result<Inserted, StoreError> {
+        let mut tables = self.write();
+        if let Some(old) = tables.inbox.get(&row.key) {
+            return Ok(Inserted::Exists { body_digest: old.body_digest.clone() });
+        }
+        tables.inbox.insert(row.key.clone(), row.clone());
+        Ok(Inserted::New)
+    }
+
+    async fn get(&self, key: &EventKey) -> Result<Option<InboxRow>, StoreError> {
+        Ok(self.lock().inbox.get(key).cloned())
+    }
+
+    async fn reschedule(&self, key: &EventKey, attempt: u32, to: &Reschedule) -> Result<bool, StoreError> {
+        Ok(self.change_pending(key, attempt, |row| {
+            row.attempt = to.attempt;
+            row.next_at = to.next_at;
+            row.reason = Some(to.reason.clone());
+            row.must_push = to.must_push;
+        }))
+    }
+
+    async fn set_aside(
+        &self,
+        key: &EventKey,
+        attempt: u32,
+        state: InboxState,
+        reason: &str,
+    ) -> Result<bool, StoreError> {
+        Ok(self.change_pending(key, attempt, |row| {
+            row.state = state;
+            row.reason = Some(reason.to_owned());
+        }))
+    }
+
+    async fn overdue(&self, shard: u8, now: Timestamp, limit: usize) -> Result<Vec<EventKey>, StoreError> {
+        let tables = self.lock();
+        let due = |row: &&InboxRow| {
+            row.state == InboxState::Pending && row.next_at <= now && InboxRow::shard(&row.key) == shard
+        };
+        let mut rows: Vec<_> = tables.inbox.values().filter(due).collect();
+        rows.sort_by_key(|row| row.next_at);
+        Ok(rows.into_iter().take(limit).map(|row| row.key.clone()).collect())
+    }
+}
+
+impl Records for MemoryStore {
+    async fn claim(&self, key: &RecordKey, lease: &Lease, now: Timestamp) -> Result<Claim, ClaimError> {
+        let mut tables = self.write();
+        let row = tables.records.entry(key.clone()).or_insert_with(|| RecordRow::new(key.clone()));
+        if let Some(held) = &row.lease
+            && held.until >= now
+        {
+            if held.owner != lease.owner {
+                return Err(ClaimError::Leased { until: held.until });
+            }
+            // An earlier try of this very claim, whose answer was lost.
+            let before = RecordRow { fence: row.fence - 1, lease: None, ..row.clone() };
+            return Ok(Claim::new(before, held.clone()));
+        }
+        let before = row.clone();
+        row.fence += 1;
+        row.lease = Some(lease.clone());
+        Ok(Claim::new(before, lease.clone()))
+    }
+
+    async fn release(&self, claim: &Claim, release: Release) -> Result<(), StoreError> {
+        let mut tables = self.write();
+        let held = tables.records.get_mut(&claim.row.key).filter(|row| row.is_held_by(claim));
+        if let Some(row) = held {
+            row.lease = None;
+            if release == Release::Clean {
+                row.clean_fence = claim.fence;
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, commit: &Commit<'_>) -> Result<(), CommitError> {
+        let key = &commit.claim.row.key;
+        let mut tables = self.write();
+        let rows = tables.audit.get(key);
+        if rows.and_then(|rows| rows.get(commit.audit.sequence as usize - 1)).is_some_and(|row| row == commit.audit) {
+            // This very commit, whose answer was lost.
+            return Ok(());
+        }
+        let taken = rows.is_some_and(|rows| rows.len() as u64 >= commit.audit.sequence);
+        if taken || !tables.records.get(key).is_some_and(|row| row.is_held_by(commit.claim)) {
+            return Err(CommitError::FenceLost);
+        }
+        if let Some(settle) = &commit.settle {
+            let row = tables.inbox.get_mut(settle.key).filter(|row| row.is_pending_at(settle.attempt));
+            let row = row.ok_or(CommitError::EventMoved)?;
+            row.state = InboxState::Settled;
+            row.reason = Some(settle.outcome.to_owned());
+            row.settled_by = Some(commit.claim.fence);
+            row.expires_at = Some(settle.expires_at);
+        }
+        if let Some(row) = tables.records.get_mut(key) {
+            row.lease = None;
+            row.clean_fence = commit.claim.fence;
+            row.audit = commit.audit.head();
+            row.salt = Some(commit.salt.to_owned());
+            if let Some(state) = commit.state {
+                row.state = Some(state.clone());
+            }
+        }
+        tables.audit.entry(key.clone()).or_default().push(commit.audit.clone());
+        Ok(())
+    }
+
+    async fn read(&self, key: &RecordKey) -> Result<Option<RecordRow>, StoreError> {
+        Ok(self.lock().records.get(key).cloned())
+    }
+}
+
+impl Breakers for MemoryStore {
+    async fn set_breaker(&self, provider: &str, state: Option<&BreakerState>) -> Result<(), StoreError> {
+        let mut tables = self.write();
+        match state {
+            Some(state) => tables.breakers.insert(provider.to_owned(), state.clone()),
+            None => tables.breakers.remove(provider),
+        };
+        Ok(())
+    }
+}
+
+impl RecordRow {
+    fn is_held_by(&self, claim: &Claim) -> bool {
+        self.fence == claim.fence && self.lease.as_ref().is_some_and(|lease| lease.owner == claim.lease.owner)
+    }
+}

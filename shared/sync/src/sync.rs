@@ -1,0 +1,678 @@
+//! Syncing one record: claim, fetch, map, compare, push, commit.
+//!
+//! The claim comes first, so everything after it is read and done by one worker at a time; the commit comes last and
+//! names the claim's fence, so a worker who was too slow changes nothing of ours. What it may have changed at the
+//! destination is why a claim that ended in doubt makes the next one push.
+
+use crate::{
+    audit::{Action, Actor, AuditRow, Cause, Change, Entry, Outcome, Redactor},
+    breaker::BreakerBoard,
+    error::{Effect, RemoteClass, RemoteError, StoreError},
+    ports::{
+        Breakers, ClaimError, CommitError, Destination, Fetched, Inbox, LocationCheck, Pushed, Records, RetryQueue,
+        Runtime, Sources,
+    },
+    retry::jittered,
+    row::{Claim, Commit, Lease, RecordState, Release, Settle},
+};
+use certbridge_mapping::{
+    Definitions, Document, Event, EventKey, Operation, Plan, PlanVersion, Problem, Problems, Record, RecordKey,
+    Request, Shape, Version, definition::Content,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use std::{cmp::Ordering, collections::BTreeMap, sync::Arc, time::Duration};
+
+/// The least time that is worth starting a request with.
+const SHORTEST_REQUEST: Duration = Duration::from_millis(250);
+/// The longest pause between two quick tries within one claim.
+const LONGEST_QUICK_PAUSE: Duration = Duration::from_secs(3);
+
+/// The plans from every source to the one destination.
+#[derive(Debug, Clone)]
+pub struct Plans(BTreeMap<String, Arc<Plan>>);
+
+impl Plans {
+    /// The plans to the destination of this name; `None` if no definition has it.
+    pub fn new(definitions: &Definitions, destination: &str) -> Option<Self> {
+        let destination = definitions.destination(destination)?;
+        let plan = |source: &Arc<_>| Arc::new(Plan::new(Arc::clone(source), Arc::clone(destination)));
+        Some(Self(definitions.sources().map(|source| (source.name.clone(), plan(source))).collect()))
+    }
+
+    /// The plan of a source, by its definition's name.
+    pub fn of(&self, source: &str) -> Option<&Arc<Plan>> {
+        self.0.get(source)
+    }
+}
+
+/// What a deployment may want otherwise.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The longest that one request to a source may take.
+    pub fetch_timeout: Duration,
+    /// The longest that one request to the destination may take.
+    pub push_timeout: Duration,
+    /// How many times a request is tried within one claim.
+    pub quick_tries: u32,
+    /// How far two clocks of ours may be apart: leases outlive their workers by it.
+    pub clock_skew: SignedDuration,
+    /// After this many failed attempts, what the source shows is believed even if the event says otherwise.
+    pub visibility_attempts: u32,
+    /// How long a settled inbox row is kept.
+    pub retention: SignedDuration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            fetch_timeout: Duration::from_secs(8),
+            push_timeout: Duration::from_secs(10),
+            quick_tries: 3,
+            clock_skew: SignedDuration::from_secs(2),
+            visibility_attempts: 3,
+            retention: SignedDuration::from_hours(30 * 24),
+        }
+    }
+}
+
+/// The use cases with everything that they need.
+#[derive(Debug)]
+pub struct Engine<S, R, D, Q, T> {
+    /// Inbox, records and breakers.
+    pub store: S,
+    /// The sources.
+    pub sources: R,
+    /// The destination.
+    pub destination: D,
+    /// The retry queue.
+    pub queue: Q,
+    /// Time and randomness.
+    pub runtime: T,
+    /// The plans in force.
+    pub plans: Plans,
+    /// What hides personal values in the trail.
+    pub redactor: Redactor,
+    /// The breakers of this process.
+    pub breakers: BreakerBoard,
+    /// What the deployment wants otherwise.
+    pub settings: Settings,
+}
+
+/// One worker's time on one record.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The invocation.
+    pub id: String,
+    /// When the work on this record should be over.
+    pub deadline: Timestamp,
+    /// When the worker is gone for certain.
+    pub ends_at: Timestamp,
+}
+
+impl Run {
+    /// The time left for the work on this record.
+    pub(crate) fn left(&self, now: Timestamp) -> Duration {
+        Duration::try_from(self.deadline.duration_since(now)).unwrap_or_default()
+    }
+}
+
+/// What a record is synced for.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
+    pub(crate) key: &'a RecordKey,
+    pub(crate) plan: &'a Plan,
+    pub(crate) work: Work<'a>,
+    pub(crate) actor: Actor,
+    pub(crate) cause: Cause,
+    /// How many attempts have failed before.
+    pub(crate) attempt: u32,
+    /// Whether to push whatever versions and fingerprints say.
+    pub(crate) must_push: bool,
+    /// The event to settle.
+    pub(crate) settles: Option<&'a EventKey>,
+}
+
+/// Where a record's new state comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Work<'a> {
+    /// An event that says only that something happened.
+    Hint { event: &'a Event, received_at: Timestamp },
+    /// An event that carries the state.
+    Payload { event: &'a Event, version: &'a Version, body: &'a [u8] },
+    /// An event that changes nothing at the destination.
+    Audit,
+    /// A caller's own state.
+    Given(&'a Record),
+    /// The newest state there is: fetched, or else as we hold it.
+    Newest,
+}
+
+impl Work<'_> {
+    /// Whether the state is told even if the destination should hold it already.
+    fn asserts(self) -> bool {
+        matches!(self, Work::Given(_) | Work::Newest)
+    }
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// How it came out.
+    pub outcome: Outcome,
+    /// Whether the destination was told.
+    pub action: Action,
+    /// The fields that changed.
+    pub changes: Vec<Change>,
+    /// The plan.
+    pub plan: PlanVersion,
+    /// The audit row's place in the record's chain.
+    pub sequence: u64,
+    /// The destination's own id of the request.
+    pub destination_request_id: Option<String>,
+}
+
+/// Why nothing was committed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Somebody else works on the record.
+    #[error("leased until {until}")]
+    Leased {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// A provider refuses our key, and nothing is sent to it for a while.
+    #[error("{provider} is parked until {until}")]
+    Parked {
+        /// The provider.
+        provider: String,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// There is no time left to start a request.
+    #[error("out of time")]
+    OutOfTime,
+    /// A provider failed in a way that may pass.
+    #[error("{reason}")]
+    Transient {
+        /// What happened, for the log.
+        reason: String,
+        /// How long the provider asks us to wait.
+        retry_after: Option<Duration>,
+        /// Before this, trying again is useless: our own lease is still on it.
+        not_before: Option<Timestamp>,
+        /// Whether the destination may have been told.
+        in_doubt: bool,
+    },
+    /// The source does not show yet what the event speaks of.
+    #[error("not yet visible at the source: {0}")]
+    NotVisible(&'static str),
+    /// The source has no record of this id, and neither have we.
+    #[error("the source has no such record")]
+    NotFound,
+    /// The record cannot be mapped.
+    #[error("unmappable: {0}")]
+    Unmappable(Problems),
+    /// A provider refuses this very request.
+    #[error("rejected: {0}")]
+    Rejected(String),
+    /// The claim was replaced before the commit: this worker was too slow.
+    #[error("the claim was replaced")]
+    Replaced {
+        /// Whether the destination had been told by then.
+        pushed: bool,
+    },
+    /// Another worker settled the event.
+    #[error("the event has moved on")]
+    Moved,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A failure under a claim, with what it may have left at the destination.
+struct Stopped {
+    failure: Failure,
+    effect: Effect,
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self { failure, effect: Effect::None }
+    }
+}
+
+/// The state that the record is to have.
+#[derive(Debug)]
+struct Target {
+    outcome: Outcome,
+    /// What the destination is to be told; `None` if there is nothing to tell.
+    record: Option<Record>,
+    version: Option<Version>,
+    fetched_at: Option<Timestamp>,
+}
+
+impl Target {
+    fn nothing(outcome: Outcome) -> Self {
+        Self { outcome, record: None, version: None, fetched_at: None }
+    }
+}
+
+/// What is to be committed.
+#[derive(Debug)]
+struct Done {
+    outcome: Outcome,
+    pushed: Option<Pushed>,
+    state: Option<RecordState>,
+}
+
+impl<S, R, D, Q, T> Engine<S, R, D, Q, T>
+where
+    S: Inbox + Records + Breakers,
+    R: Sources,
+    D: Destination,
+    Q: RetryQueue,
+    T: Runtime,
+{
+    /// Syncs one record under a claim of its own.
+    pub(crate) async fn perform(&self, job: &Job<'_>, run: &Run) -> Result<Report, Failure> {
+        self.pass_breaker(&self.destination_name(job), self.runtime.now())?;
+        let claim = self.claim(job, run).await?;
+        match self.work(job, &claim, run).await {
+            Ok(done) => self.commit(job, &claim, &done, run).await,
+            Err(stopped) => Err(self.give_up(&claim, stopped).await),
+        }
+    }
+
+    async fn claim(&self, job: &Job<'_>, run: &Run) -> Result<Claim, Failure> {
+        // The owner is this very call: another one of the same invocation must not pass for its retry.
+        let owner = format!("{}/{:032x}", run.id, self.runtime.random());
+        let lease = Lease { owner, until: run.ends_at + self.settings.clock_skew };
+        self.store.claim(job.key, &lease, self.runtime.now()).await.map_err(|error| match error {
+            ClaimError::Leased { until } => Failure::Leased { until },
+            ClaimError::Store(error) => Failure::Store(error),
+        })
+    }
+
+    /// Gives a claim up after a failure. A request that may yet be applied keeps its lease to the end; one that may
+    /// have been applied, but is over, frees the record and leaves the doubt.
+    async fn give_up(&self, claim: &Claim, stopped: Stopped) -> Failure {
+        let release = match stopped.effect {
+            Effect::PossibleLater => None,
+            Effect::None if !claim.must_push => Some(Release::Clean),
+            Effect::None | Effect::Possible => Some(Release::InDoubt),
+        };
+        if let Some(release) = release
+            && let Err(error) = self.store.release(claim, release).await
+        {
+            // The lease runs out by itself, and whoever claims next must push.
+            tracing::warn!(%error, "a claim could not be released");
+        }
+        let not_before = (stopped.effect == Effect::PossibleLater).then_some(claim.lease.until);
+        let in_doubt = stopped.effect != Effect::None;
+        match stopped.failure {
+            Failure::Transient { reason, retry_after, .. } => {
+                Failure::Transient { reason, retry_after, not_before, in_doubt }
+            }
+            Failure::OutOfTime if in_doubt => {
+                let reason = Failure::OutOfTime.to_string();
+                Failure::Transient { reason, retry_after: None, not_before, in_doubt }
+            }
+            failure => failure,
+        }
+    }
+
+    /// Everything between claim and commit.
+    async fn work(&self, job: &Job<'_>, claim: &Claim, run: &Run) -> Result<Done, Stopped> {
+        let must_push = job.must_push || claim.must_push;
+        let current = claim.row.state.as_ref();
+        let target = self.target(job, current, must_push, run).await?;
+        let Some(record) = target.record else {
+            return Ok(Done { outcome: target.outcome, pushed: None, state: None });
+        };
+        let request = job.plan.request(&record).map_err(Failure::Unmappable)?;
+        let state = RecordState {
+            fingerprint: request.fingerprint(),
+            plan: job.plan.version().clone(),
+            version: target.version.or_else(|| current.and_then(|state| state.version.clone())),
+            fetched_at: target.fetched_at.or_else(|| current.and_then(|state| state.fetched_at)),
+            synced_at: self.runtime.now(),
+            record,
+        };
+        if !must_push && !job.work.asserts() && current.is_some_and(|current| current.fingerprint == state.fingerprint)
+        {
+            return Ok(Done { outcome: Outcome::Unchanged, pushed: None, state: Some(state) });
+        }
+        self.check_location(job, current, &state.record, run).await?;
+        let pushed = self.push(job, claim, &request, run).await?;
+        Ok(Done { outcome: target.outcome, pushed: Some(pushed), state: Some(state) })
+    }
+
+    /// The state that the record is to have, or the one that it has where it is to be told again.
+    async fn target(
+        &self,
+        job: &Job<'_>,
+        current: Option<&RecordState>,
+        must_push: bool,
+        run: &Run,
+    ) -> Result<Target, Failure> {
+        match job.work {
+            Work::Audit if must_push => match self.newest(job, current, run).await {
+                Ok(target) => Ok(Target { outcome: Outcome::Audited, ..target }),
+                Err(Failure::NotFound) => Ok(Target::nothing(Outcome::Audited)),
+                Err(failure) => Err(failure),
+            },
+            Work::Audit => Ok(Target::nothing(Outcome::Audited)),
+            Work::Given(record) => {
+                Ok(Target { outcome: Outcome::Synced, record: Some(record.clone()), version: None, fetched_at: None })
+            }
+            Work::Newest => self.newest(job, current, run).await,
+            Work::Payload { version, body, .. } => self.carried(job, current, version, body, must_push),
+            Work::Hint { received_at, .. } if !must_push && self.covers(current, received_at) => {
+                Ok(Target::nothing(Outcome::Covered))
+            }
+            Work::Hint { event, .. } => self.hinted(job, event, current, run).await,
+        }
+    }
+
+    /// Whether a fetch that began after `received_at` has been committed. The two were read off different clocks.
+    fn covers(&self, current: Option<&RecordState>, received_at: Timestamp) -> bool {
+        let fetched_at = current.and_then(|state| state.fetched_at);
+        fetched_at.is_some_and(|at| at > received_at + self.settings.clock_skew)
+    }
+
+    /// The state that an event carries, unless a newer one is known.
+    fn carried(
+        &self,
+        job: &Job<'_>,
+        current: Option<&RecordState>,
+        version: &Version,
+        body: &[u8],
+        must_push: bool,
+    ) -> Result<Target, Failure> {
+        let known = current.and_then(|state| state.version.as_ref());
+        // Versions of different clocks cannot be compared: then the state that came last is taken.
+        let newer =
+            known.is_none_or(|known| !matches!(version.partial_cmp(known), Some(Ordering::Less | Ordering::Equal)));
+        if !newer {
+            let record = current.filter(|_| must_push).map(|state| state.record.clone());
+            return Ok(Target { record, ..Target::nothing(Outcome::Superseded) });
+        }
+        let document = Document::from_inbox(body).map_err(Failure::Unmappable)?;
+        let mut record = self.canonical(job, &document, current)?;
+        let deletes = matches!(job.work, Work::Payload { event, .. } if event.operation == Operation::Deleted);
+        if deletes {
+            record = record.deleted();
+        }
+        let outcome = if deletes { Outcome::Deleted } else { Outcome::Synced };
+        Ok(Target { outcome, record: Some(record), version: Some(version.clone()), fetched_at: None })
+    }
+
+    /// The state that the source shows after an event that is only a hint. What contradicts the event is believed only
+    /// after some attempts: the source's API may be behind its own events.
+    async fn hinted(
+        &self,
+        job: &Job<'_>,
+        event: &Event,
+        current: Option<&RecordState>,
+        run: &Run,
+    ) -> Result<Target, Failure> {
+        let believed = job.attempt >= self.settings.visibility_attempts;
+        let deleted = event.operation == Operation::Deleted;
+        let fetched_at = self.runtime.now();
+        match self.fetch(job, run).await? {
+            Fetched::NotFound if deleted || believed => {
+                let record = current.map(|state| state.record.clone().deleted());
+                Ok(Target { outcome: Outcome::Deleted, record, version: None, fetched_at: Some(fetched_at) })
+            }
+            Fetched::NotFound => Err(Failure::NotVisible("it has no such record")),
+            Fetched::Found(_) if deleted && !believed => Err(Failure::NotVisible("the record is still there")),
+            Fetched::Found(document) if !believed && is_older(job, &document, event) => {
+                Err(Failure::NotVisible("the record is older than the event"))
+            }
+            Fetched::Found(document) => {
+                let record = self.canonical(job, &document, current)?;
+                Ok(Target {
+                    outcome: Outcome::Synced,
+                    record: Some(record),
+                    version: None,
+                    fetched_at: Some(fetched_at),
+                })
+            }
+        }
+    }
+
+    /// The newest state there is: as the source shows it, where it can be asked, or else as we hold it.
+    async fn newest(&self, job: &Job<'_>, current: Option<&RecordState>, run: &Run) -> Result<Target, Failure> {
+        let held = |outcome| Target { record: current.map(|state| state.record.clone()), ..Target::nothing(outcome) };
+        if job.plan.content(job.key) != Some(Content::Fetched) {
+            return if current.is_some() { Ok(held(Outcome::Synced)) } else { Err(Failure::NotFound) };
+        }
+        let fetched_at = self.runtime.now();
+        match self.fetch(job, run).await? {
+            Fetched::Found(document) => {
+                let record = self.canonical(job, &document, current)?;
+                Ok(Target {
+                    outcome: Outcome::Synced,
+                    record: Some(record),
+                    version: None,
+                    fetched_at: Some(fetched_at),
+                })
+            }
+            Fetched::NotFound if current.is_some() => Ok(held(Outcome::Synced)),
+            Fetched::NotFound => Err(Failure::NotFound),
+        }
+    }
+
+    fn canonical(&self, job: &Job<'_>, document: &Document, current: Option<&RecordState>) -> Result<Record, Failure> {
+        job.plan.canonical(job.key, document, current.map(|state| &state.record)).map_err(Failure::Unmappable)
+    }
+
+    async fn fetch(&self, job: &Job<'_>, run: &Run) -> Result<Fetched, Failure> {
+        let provider = format!("sources/{}", job.key.source);
+        self.pass_breaker(&provider, self.runtime.now())?;
+        let call = |timeout| self.sources.fetch(job.plan, job.key, timeout);
+        // Reading has no effect, whatever became of the request.
+        self.tried(&provider, self.settings.fetch_timeout, run, call).await.map_err(|stopped| stopped.failure)
+    }
+
+    async fn push(&self, job: &Job<'_>, claim: &Claim, request: &Request, run: &Run) -> Result<Pushed, Stopped> {
+        let idempotency_key = format!("{}#{}", job.key, claim.fence);
+        let call = |timeout| self.destination.push(request, &idempotency_key, timeout);
+        self.tried(&self.destination_name(job), self.settings.push_timeout, run, call).await
+    }
+
+    /// Refuses a location that the destination does not list. One that it took before is not asked about again.
+    async fn check_location(
+        &self,
+        job: &Job<'_>,
+        current: Option<&RecordState>,
+        record: &Record,
+        run: &Run,
+    ) -> Result<(), Failure> {
+        let Some(location) = record.location_id() else { return Ok(()) };
+        if current.and_then(|state| state.record.location_id()) == Some(location) {
+            return Ok(());
+        }
+        let call = |timeout| self.destination.check_location(location, timeout);
+        let checked = self.tried(&self.destination_name(job), self.settings.push_timeout, run, call).await;
+        match checked.map_err(|stopped| stopped.failure)? {
+            LocationCheck::Known | LocationCheck::Unchecked => Ok(()),
+            LocationCheck::Unknown => {
+                let found = Shape::of(Some(&Value::from(location)));
+                let problem = Problem::new("location_id", found, "a location that the destination lists");
+                Err(Failure::Unmappable(Problems::one(problem)))
+            }
+        }
+    }
+
+    /// Makes a request, a few times if it fails in a way that may pass and the time allows.
+    async fn tried<A, F: Future<Output = Result<A, RemoteError>>>(
+        &self,
+        provider: &str,
+        timeout: Duration,
+        run: &Run,
+        call: impl Fn(Duration) -> F,
+    ) -> Result<A, Stopped> {
+        let mut effect = Effect::None;
+        let mut tries = 1;
+        loop {
+            let left = run.left(self.runtime.now());
+            if left < SHORTEST_REQUEST {
+                return Err(Stopped { failure: Failure::OutOfTime, effect });
+            }
+            let error = match call(timeout.min(left)).await {
+                Ok(answer) => {
+                    self.passed(provider).await;
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            effect = effect.max(error.effect());
+            let pause = quick_pause(&error, tries, self.runtime.random());
+            let left = run.left(self.runtime.now());
+            match pause.filter(|pause| tries < self.settings.quick_tries && *pause + SHORTEST_REQUEST < left) {
+                Some(pause) => self.runtime.sleep(pause).await,
+                None => return Err(Stopped { failure: self.failed(provider, error).await, effect }),
+            }
+            tries += 1;
+        }
+    }
+
+    /// What a request's failure means for the event.
+    async fn failed(&self, provider: &str, error: RemoteError) -> Failure {
+        match error.class {
+            RemoteClass::Unauthorized => {
+                let state = self.breakers.refused(provider, self.runtime.now(), self.runtime.random());
+                tracing::error!(provider, refusals = state.refusals, until = %state.open_until, %error, "breaker open");
+                if let Err(error) = self.store.set_breaker(provider, Some(&state)).await {
+                    tracing::warn!(%error, "a breaker could not be stored");
+                }
+                Failure::Parked { provider: provider.to_owned(), until: state.open_until }
+            }
+            RemoteClass::Rejected => Failure::Rejected(error.to_string()),
+            _ => {
+                let (reason, retry_after) = (error.to_string(), error.retry_after);
+                Failure::Transient { reason, retry_after, not_before: None, in_doubt: false }
+            }
+        }
+    }
+
+    async fn passed(&self, provider: &str) {
+        if self.breakers.passed(provider) {
+            tracing::info!(provider, "breaker closed");
+            if let Err(error) = self.store.set_breaker(provider, None).await {
+                tracing::warn!(%error, "a breaker could not be stored");
+            }
+        }
+    }
+
+    fn pass_breaker(&self, provider: &str, now: Timestamp) -> Result<(), Failure> {
+        match self.breakers.parked_until(provider, now) {
+            None => Ok(()),
+            Some(until) => Err(Failure::Parked { provider: provider.to_owned(), until }),
+        }
+    }
+
+    fn destination_name(&self, job: &Job<'_>) -> String {
+        format!("destinations/{}", job.plan.destination().name)
+    }
+
+    /// Commits what was done: record, audit row and inbox row in one transaction.
+    async fn commit(&self, job: &Job<'_>, claim: &Claim, done: &Done, run: &Run) -> Result<Report, Failure> {
+        let salt = claim.row.salt.clone().unwrap_or_else(|| format!("{:032x}", self.runtime.random()));
+        let settle = job.settles.map(|key| Settle {
+            key,
+            attempt: job.attempt,
+            outcome: done.outcome.as_str(),
+            expires_at: self.runtime.now() + self.settings.retention,
+        });
+        let audit = self.audit_row(job, claim, done, &salt, job.cause.clone());
+        let commit = Commit { claim, state: done.state.as_ref(), salt: &salt, audit: &audit, settle };
+        match self.commit_tried(&commit, run).await {
+            Ok(()) => Ok(report(audit)),
+            Err(CommitError::FenceLost) => Err(Failure::Replaced { pushed: done.pushed.is_some() }),
+            Err(CommitError::Store(error)) => {
+                // It may have been written. The lease stays: whoever claims next finds out, and must push if not.
+                Err(Failure::Transient {
+                    reason: error.to_string(),
+                    retry_after: None,
+                    not_before: Some(claim.lease.until),
+                    in_doubt: done.pushed.is_some(),
+                })
+            }
+            Err(CommitError::EventMoved) if done.pushed.is_none() => {
+                let stopped = Stopped { failure: Failure::Moved, effect: Effect::None };
+                Err(self.give_up(claim, stopped).await)
+            }
+            Err(CommitError::EventMoved) => {
+                // Somebody settled the event, yet this claim had to push: what was pushed must be on record.
+                let audit = self.audit_row(job, claim, done, &salt, Cause::Recovery { id: run.id.clone() });
+                let commit = Commit { audit: &audit, settle: None, ..commit };
+                match self.commit_tried(&commit, run).await {
+                    Ok(()) => Err(Failure::Moved),
+                    Err(_) => Err(Failure::Replaced { pushed: true }),
+                }
+            }
+        }
+    }
+
+    async fn commit_tried(&self, commit: &Commit<'_>, run: &Run) -> Result<(), CommitError> {
+        let mut tries = 1;
+        loop {
+            let result = self.store.commit(commit).await;
+            let again = matches!(&result, Err(CommitError::Store(error)) if error.is_transient());
+            let pause = jittered(Duration::from_millis(100 << tries), self.runtime.random());
+            if !again || tries >= self.settings.quick_tries || self.runtime.now() + pause >= run.ends_at {
+                return result;
+            }
+            self.runtime.sleep(pause).await;
+            tries += 1;
+        }
+    }
+
+    fn audit_row(&self, job: &Job<'_>, claim: &Claim, done: &Done, salt: &str, cause: Cause) -> AuditRow {
+        let before = claim.row.state.as_ref().map(|state| &state.record);
+        let changes =
+            done.state.as_ref().map(|state| self.redactor.changes(job.plan, job.key, salt, before, &state.record));
+        let entry = Entry {
+            record: job.key,
+            fence: claim.fence,
+            time: self.runtime.now(),
+            actor: job.actor.clone(),
+            cause,
+            action: if done.pushed.is_some() { Action::Pushed } else { Action::None },
+            outcome: done.outcome,
+            changes: changes.unwrap_or_default(),
+            plan: job.plan.version().clone(),
+            destination_request_id: done.pushed.as_ref().and_then(|pushed| pushed.request_id.clone()),
+        };
+        entry.append_to(&claim.row.audit)
+    }
+}
+
+/// The pause before another quick try; `None` if there should be none.
+fn quick_pause(error: &RemoteError, tries: u32, entropy: u128) -> Option<Duration> {
+    if matches!(error.class, RemoteClass::Unauthorized | RemoteClass::Misrouted | RemoteClass::Rejected) {
+        return None;
+    }
+    let pause =
+        error.retry_after.unwrap_or_else(|| jittered(Duration::from_millis(200) * 4u32.pow(tries - 1), entropy));
+    (pause <= LONGEST_QUICK_PAUSE).then_some(pause)
+}
+
+/// Whether a fetched record says that it last changed before the event happened.
+fn is_older(job: &Job<'_>, document: &Document, event: &Event) -> bool {
+    job.plan.fetched_version(job.key, document).is_some_and(|at| at < event.time)
+}
+
+fn report(audit: AuditRow) -> Report {
+    Report {
+        outcome: audit.outcome,
+        action: audit.action,
+        changes: audit.changes,
+        plan: audit.plan,
+        sequence: audit.sequence,
+        destination_request_id: audit.destination_request_id,
+    }
+}

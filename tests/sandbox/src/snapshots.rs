@@ -1,0 +1,364 @@
+//! The Snapshots API, the destination: upserts of certificates, locations, and what was applied in which order.
+
+use crate::{
+    accredible::merge,
+    provider::{Options, Provider, Route, Unreadable, common_routes, json_body, lock},
+    table::Table,
+};
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, Query, State},
+    http::{HeaderMap, StatusCode, header::AUTHORIZATION},
+    response::{IntoResponse, Response},
+    routing::{delete, get, post, put},
+};
+use jiff::{Timestamp, civil::Date};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::BTreeSet,
+    io,
+    sync::{Arc, Mutex},
+};
+
+/// What a key must be allowed to do to list the locations.
+pub const LOCATION_SCOPE: &str = "saas/location.read";
+
+/// The most certificates on a page.
+const MAX_PAGE: usize = 100;
+
+/// A request that changed, or repeated, a certificate here. A request repeated under its idempotency key is none.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Application {
+    /// Whose.
+    pub certificate_id: String,
+    /// The key that the request came under.
+    pub idempotency_key: Option<String>,
+    /// The whole body.
+    pub body: Value,
+}
+
+/// A certificate as it stands here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Certificate {
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+    updated_at: Timestamp,
+}
+
+/// What was answered under an idempotency key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Answered {
+    body: Value,
+    request_id: String,
+}
+
+/// The Snapshots API as a server.
+pub struct Snapshots {
+    server: Provider,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    authorization: String,
+    scopes: Mutex<BTreeSet<String>>,
+    locations: Table<String>,
+    certificates: Table<Certificate>,
+    answered: Table<Answered>,
+    applications: Mutex<Vec<Application>>,
+    /// Held while a request is applied: one after the other.
+    applying: Mutex<u64>,
+}
+
+impl Snapshots {
+    /// Starts it, with what it kept, if it was told to keep. Its key may list the locations, of which there are none.
+    ///
+    /// # Errors
+    /// The port is taken, or the folder cannot be read or written.
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let folder = options.folder.as_deref();
+        let inner = Arc::new(Inner {
+            authorization: format!("Bearer {}", options.api_key),
+            scopes: Mutex::new(BTreeSet::from([LOCATION_SCOPE.to_owned()])),
+            locations: Table::open(folder, "snapshots-locations")?,
+            certificates: Table::open(folder, "snapshots-certificates")?,
+            answered: Table::open(folder, "snapshots-answered")?,
+            applications: Mutex::default(),
+            applying: Mutex::default(),
+        });
+        let server = Provider::start(options.port, inner.clone(), api(), control()).await?;
+        Ok(Self { server, inner })
+    }
+
+    /// Its server: address, log, faults.
+    pub fn server(&self) -> &Provider {
+        &self.server
+    }
+
+    /// Its base address.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Adds a location.
+    pub fn add_location(&self, id: &str, name: &str) {
+        self.inner.locations.put(id, name.to_owned());
+    }
+
+    /// Removes a location. `false` if there was none.
+    pub fn remove_location(&self, id: &str) -> bool {
+        self.inner.locations.remove(id)
+    }
+
+    /// Allows the key no more and no less than this.
+    pub fn set_scopes(&self, scopes: &[&str]) {
+        *lock(&self.inner.scopes) = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+    }
+
+    /// A certificate as it stands, without the time of its last change.
+    pub fn certificate(&self, id: &str) -> Option<Value> {
+        self.inner.certificates.get(id).map(|certificate| Value::Object(certificate.fields))
+    }
+
+    /// The ids of all certificates.
+    pub fn certificate_ids(&self) -> Vec<String> {
+        self.inner.certificates.rows().into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Changes or makes a certificate, as somebody at the destination might. Objects are merged.
+    pub fn edit(&self, id: &str, patch: &Value) {
+        self.inner.edit(id, patch);
+    }
+
+    /// Removes a certificate, as somebody at the destination might. `false` if there was none.
+    pub fn remove(&self, id: &str) -> bool {
+        self.inner.certificates.remove(id)
+    }
+
+    /// What was applied since the start, in its order.
+    pub fn applications(&self) -> Vec<Application> {
+        lock(&self.inner.applications).clone()
+    }
+
+    /// Stops, and waits until the port is free.
+    pub async fn shutdown(self) {
+        self.server.shutdown().await;
+    }
+
+    /// All routes, as (method, path).
+    pub fn routes() -> Vec<(&'static str, &'static str)> {
+        let own = api().into_iter().chain(control()).map(|(method, path, _)| (method, path));
+        own.chain(common_routes()).collect()
+    }
+}
+
+fn api() -> Vec<Route<Arc<Inner>>> {
+    vec![
+        ("POST", "/certificates/{id}/sync", post(sync)),
+        ("GET", "/certificates/{id}", get(view)),
+        ("GET", "/certificates", get(list)),
+        ("GET", "/locations", get(locations)),
+    ]
+}
+
+fn control() -> Vec<Route<Arc<Inner>>> {
+    vec![
+        ("GET", "/_sandbox/applications", get(list_applications)),
+        ("PUT", "/_sandbox/certificates/{id}", put(edit_certificate)),
+        ("DELETE", "/_sandbox/certificates/{id}", delete(remove_certificate)),
+        ("PUT", "/_sandbox/locations/{id}", put(put_location)),
+        ("DELETE", "/_sandbox/locations/{id}", delete(remove_location)),
+        ("PUT", "/_sandbox/scopes", put(put_scopes)),
+    ]
+}
+
+/// One thing wrong with a request's body.
+#[derive(Debug, Serialize)]
+struct Flaw {
+    field: &'static str,
+    code: &'static str,
+}
+
+/// An error in the one shape of this API.
+struct Refusal {
+    status: StatusCode,
+    error: &'static str,
+    message: String,
+    flaws: Vec<Flaw>,
+}
+
+fn refuse(status: StatusCode, error: &'static str, message: impl Into<String>) -> Refusal {
+    Refusal { status, error, message: message.into(), flaws: Vec::new() }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self { status, error, message, flaws } = self;
+        let body = json!({ "statusCode": status.as_u16(), "error": error, "message": message, "errors": flaws });
+        (status, Json(body)).into_response()
+    }
+}
+
+async fn sync(
+    State(inner): State<Arc<Inner>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    inner.authorize(&headers)?;
+    let fields: Map<String, Value> = serde_json::from_slice(&body)
+        .map_err(|_| refuse(StatusCode::BAD_REQUEST, "not_json", "The body is no JSON object."))?;
+    let flaws = inner.flaws(&id, &fields);
+    if !flaws.is_empty() {
+        let refusal = refuse(StatusCode::UNPROCESSABLE_ENTITY, "invalid_certificate", "The certificate is invalid.");
+        return Err(Refusal { flaws, ..refusal });
+    }
+    let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
+    let request_id = inner.apply(&id, key, fields)?;
+    let body = json!({ "certificate_id": id, "status": "synced", "request_id": request_id });
+    Ok(([("x-request-id", request_id)], Json(body)).into_response())
+}
+
+impl Inner {
+    fn authorize(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        match headers.get(AUTHORIZATION) {
+            Some(value) if value.as_bytes() == self.authorization.as_bytes() => Ok(()),
+            _ => Err(refuse(StatusCode::UNAUTHORIZED, "unauthorized", "The key is missing or wrong.")),
+        }
+    }
+
+    fn flaws(&self, id: &str, fields: &Map<String, Value>) -> Vec<Flaw> {
+        let text = |field: &str| fields.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let mut flaws = Vec::new();
+        for field in ["certificate_id", "user_id", "issue_date", "location_id"] {
+            let code = match (field, text(field)) {
+                (_, None) => Some("required"),
+                ("certificate_id", Some(text)) if text != id => Some("mismatch"),
+                ("issue_date", Some(text)) if text.parse::<Date>().is_err() => Some("invalid"),
+                ("location_id", Some(text)) if self.locations.get(text).is_none() => Some("unknown"),
+                _ => None,
+            };
+            flaws.extend(code.map(|code| Flaw { field, code }));
+        }
+        flaws
+    }
+
+    /// Upserts a certificate, unless this very request was applied before. Gives the request's id.
+    fn apply(&self, id: &str, key: Option<&str>, fields: Map<String, Value>) -> Result<String, Refusal> {
+        let mut count = lock(&self.applying);
+        let body = Value::Object(fields.clone());
+        match key.and_then(|key| self.answered.get(key)) {
+            Some(before) if before.body == body => return Ok(before.request_id),
+            Some(_) => {
+                let message = "The idempotency key was used for another request.";
+                return Err(refuse(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", message));
+            }
+            None => {}
+        }
+        *count += 1;
+        let now = Timestamp::now();
+        let request_id = format!("snap-{}-{count}", now.as_millisecond());
+        self.certificates.put(id, Certificate { fields, updated_at: now });
+        if let Some(key) = key {
+            self.answered.put(key, Answered { body: body.clone(), request_id: request_id.clone() });
+        }
+        let idempotency_key = key.map(str::to_owned);
+        lock(&self.applications).push(Application { certificate_id: id.to_owned(), idempotency_key, body });
+        Ok(request_id)
+    }
+
+    fn edit(&self, id: &str, patch: &Value) {
+        let _applying = lock(&self.applying);
+        let fields = self.certificates.get(id).map(|certificate| certificate.fields).unwrap_or_default();
+        let mut fields = Value::Object(fields);
+        merge(&mut fields, patch);
+        if let Value::Object(fields) = fields {
+            self.certificates.put(id, Certificate { fields, updated_at: Timestamp::now() });
+        }
+    }
+}
+
+async fn view(
+    State(inner): State<Arc<Inner>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    inner.authorize(&headers)?;
+    let certificate = inner.certificates.get(&id);
+    let none = || refuse(StatusCode::NOT_FOUND, "unknown_certificate", "There is no such certificate.");
+    Ok(Json(json!({ "certificate": certificate.ok_or_else(none)? })))
+}
+
+/// A page of certificates: those whose ids come after the cursor.
+#[derive(Debug, Deserialize)]
+struct Page {
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+async fn list(
+    State(inner): State<Arc<Inner>>,
+    Query(page): Query<Page>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    inner.authorize(&headers)?;
+    let limit = page.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
+    let mut rows = inner.certificates.rows();
+    rows.retain(|(id, _)| page.cursor.as_ref().is_none_or(|cursor| id > cursor));
+    let next_cursor = rows.get(limit).and_then(|_| rows.get(limit - 1)).map(|(id, _)| id.clone());
+    let certificates: Vec<_> = rows.into_iter().take(limit).map(|(_, certificate)| certificate).collect();
+    Ok(Json(json!({ "certificates": certificates, "next_cursor": next_cursor })))
+}
+
+async fn locations(State(inner): State<Arc<Inner>>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
+    inner.authorize(&headers)?;
+    if !lock(&inner.scopes).contains(LOCATION_SCOPE) {
+        let message = format!("The key lacks the scope {LOCATION_SCOPE}.");
+        return Err(refuse(StatusCode::FORBIDDEN, "insufficient_scope", message));
+    }
+    let locations = inner.locations.rows().into_iter().map(|(id, name)| json!({ "id": id, "name": name }));
+    Ok(Json(json!({ "locations": locations.collect::<Vec<_>>() })))
+}
+
+async fn list_applications(State(inner): State<Arc<Inner>>) -> Json<Vec<Application>> {
+    Json(lock(&inner.applications).clone())
+}
+
+async fn edit_certificate(
+    State(inner): State<Arc<Inner>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, Unreadable> {
+    let patch: Map<String, Value> = json_body(&body)?;
+    inner.edit(&id, &Value::Object(patch));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn remove_certificate(State(inner): State<Arc<Inner>>, Path(id): Path<String>) -> StatusCode {
+    if inner.certificates.remove(&id) { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+}
+
+/// A location's body.
+#[derive(Debug, Deserialize)]
+struct Location {
+    name: String,
+}
+
+async fn put_location(
+    State(inner): State<Arc<Inner>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, Unreadable> {
+    inner.locations.put(&id, json_body::<Location>(&body)?.name);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn remove_location(State(inner): State<Arc<Inner>>, Path(id): Path<String>) -> StatusCode {
+    if inner.locations.remove(&id) { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+}
+
+async fn put_scopes(State(inner): State<Arc<Inner>>, body: Bytes) -> Result<StatusCode, Unreadable> {
+    *lock(&inner.scopes) = json_body(&body)?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,146 @@
+//! The world that a run is set in: time, chance, the providers, the stream and the queue.
+
+use certbridge_mapping::{EventKey, RecordKey, Request};
+use certbridge_sync::{
+    ports::{Fetched, LocationCheck, Pushed},
+    row::{InboxRow, Lease, Pointer},
+};
+use fastrand::Rng;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+pub const HINTS: &str = "accredible";
+pub const PAYLOADS: &str = "ledger";
+
+/// Everything outside the code under test. Clones share it.
+#[derive(Clone)]
+pub struct World(pub Arc<Mutex<State>>);
+
+pub struct State {
+    pub now: Timestamp,
+    pub rng: Rng,
+    /// Whether anything may still go wrong.
+    pub faults: bool,
+    /// What the source that is fetched from shows, by id.
+    pub source: BTreeMap<String, Value>,
+    /// What the destination holds, by path.
+    pub destination: BTreeMap<String, Value>,
+    /// Requests that the destination will apply later.
+    pub late: Vec<Application>,
+    /// Inserted rows, not yet delivered.
+    pub stream: Vec<InboxRow>,
+    /// Messages, with the time from which they may be seen.
+    pub queue: Vec<(Pointer, Timestamp)>,
+    /// Events that a sender was told were accepted.
+    pub acknowledged: BTreeSet<EventKey>,
+    /// Every claim that was made, by idempotency key.
+    pub claims: BTreeMap<String, ClaimInfo>,
+    /// The claims that were committed or released.
+    pub ended: BTreeSet<String>,
+    /// The claims whose request was applied.
+    pub applied: BTreeSet<String>,
+    /// What a port saw that must never be.
+    pub fault: Option<String>,
+    /// Applications that came after their lease had ended, and that nobody has noticed yet.
+    pub unnoticed: BTreeSet<String>,
+    /// Events of which a worker noted that they must be pushed.
+    pub excused: BTreeSet<String>,
+    /// What happened, for a failing seed.
+    pub story: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Application {
+    pub request: Request,
+    pub idempotency_key: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct ClaimInfo {
+    pub lease: Lease,
+    pub must_push: bool,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            now: "2026-03-01T00:00:00Z".parse().unwrap(),
+            rng: Rng::with_seed(seed),
+            faults: true,
+            source: BTreeMap::new(),
+            destination: BTreeMap::new(),
+            late: Vec::new(),
+            stream: Vec::new(),
+            queue: Vec::new(),
+            acknowledged: BTreeSet::new(),
+            claims: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            applied: BTreeSet::new(),
+            fault: None,
+            unnoticed: BTreeSet::new(),
+            excused: BTreeSet::new(),
+            story: Vec::new(),
+        })))
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.lock().now
+    }
+
+    /// Whether a fault of this many in a hundred strikes now.
+    pub fn strikes(&self, percent: u32) -> bool {
+        let mut state = self.lock();
+        state.faults && state.rng.u32(0..100) < percent
+    }
+
+    pub fn advance(&self, by: SignedDuration) {
+        self.lock().now += by;
+    }
+
+    pub fn tell(&self, line: impl FnOnce() -> String) {
+        let line = line();
+        let mut state = self.lock();
+        let now = state.now;
+        state.story.push(format!("{now} {line}"));
+    }
+
+    /// What the source answers about a record.
+    pub fn fetch(&self, key: &RecordKey) -> Fetched {
+        match self.lock().source.get(key.id.as_str()) {
+            None => Fetched::NotFound,
+            Some(credential) => {
+                let body = serde_json::json!({ "credential": credential }).to_string();
+                Fetched::Found(certbridge_mapping::Document::fetched(body.as_bytes()).unwrap())
+            }
+        }
+    }
+
+    /// Applies a request at the destination.
+    pub fn apply(&self, application: &Application) -> Pushed {
+        let mut state = self.lock();
+        let key = &application.idempotency_key;
+        let over = state.ended.contains(key) || state.claims.get(key).is_none_or(|claim| claim.lease.until < state.now);
+        state.applied.insert(key.clone());
+        if over {
+            state.unnoticed.insert(application.idempotency_key.clone());
+        }
+        let title = application.request.body["title"].clone();
+        let line =
+            format!("{} applied {} {title}{}", state.now, application.idempotency_key, if over { " late" } else { "" });
+        state.story.push(line);
+        state.destination.insert(application.request.path.clone(), application.request.body.clone());
+        Pushed { request_id: None }
+    }
+
+    pub fn location(&self) -> LocationCheck {
+        LocationCheck::Known
+    }
+}
