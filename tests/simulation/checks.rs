@@ -50,7 +50,10 @@ pub fn after_step(tables: &MemoryStore, world: &World) -> Result<(), String> {
 fn explain_push(state: &State, key: &RecordKey, row: &certbridge_sync::AuditRow) -> Result<(), String> {
     let idle = matches!(row.outcome, Outcome::Superseded | Outcome::Covered | Outcome::Unchanged | Outcome::Audited);
     let claim = state.claims.get(&format!("{key}#{}", row.fence));
-    let noted = matches!(&row.cause, Cause::Event { id, .. } if state.excused.contains(id));
+    let noted = match &row.cause {
+        Cause::Event { id, .. } => state.excused.contains(id),
+        _ => true,
+    };
     let excused = noted || claim.is_none_or(|claim| claim.must_push);
     if idle && row.action == Action::Pushed && !excused {
         return Err(format!("{key}#{} is {:?} and pushed", row.fence, row.outcome));

@@ -253,7 +253,8 @@ impl Simulation {
         if self.tasks[index].frozen_until > now {
             return;
         }
-        if self.world.strikes(3) {
+        let percent = if self.world.lock().zombies { 12 } else { 3 };
+        if self.world.strikes(percent) {
             self.tasks[index].frozen_until = now + SignedDuration::from_secs(60);
         }
         let waker = noop_waker();
@@ -307,7 +308,7 @@ impl Simulation {
                 let index = self.world.lock().rng.usize(0..self.tasks.len());
                 self.poll(index);
             }
-            68..71 if !self.tasks.is_empty() && self.world.strikes(70) => {
+            68..71 if !self.tasks.is_empty() && self.world.kills(70) => {
                 let index = self.world.lock().rng.usize(0..self.tasks.len());
                 self.crash(index);
             }
@@ -340,7 +341,8 @@ impl Simulation {
             let task = &self.tasks[index];
             let overrun = matches!(&task.kind, Kind::Worker { run, .. } if run.ends_at < now);
             let frozen = task.frozen_until > Timestamp::MIN;
-            if overrun && !(frozen && self.world.lock().rng.bool()) {
+            let spared = frozen && (self.world.lock().zombies || self.world.lock().rng.bool());
+            if overrun && !spared {
                 self.crash(index);
             }
         }

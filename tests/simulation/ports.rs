@@ -225,7 +225,7 @@ impl Destination for SimDestination {
             return Err(failure(provider, classes, world));
         }
         let application = Application { request: request.clone(), idempotency_key: idempotency_key.to_owned() };
-        if world.strikes(10) {
+        if world.kills(10) {
             world.tell(|| format!("{idempotency_key} will be applied later"));
             world.lock().late.push(application);
             return Err(failure(provider, [RemoteClass::Unanswered], world));

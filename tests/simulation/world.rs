@@ -25,6 +25,9 @@ pub struct State {
     pub rng: Rng,
     /// Whether anything may still go wrong.
     pub faults: bool,
+    /// Whether this is a run in which workers freeze and wake up late, but neither die nor lose anything: what they
+    /// do then, the protocol must mend by itself.
+    pub zombies: bool,
     /// What the source that is fetched from shows, by id.
     pub source: BTreeMap<String, Value>,
     /// What the destination holds, by path.
@@ -71,6 +74,7 @@ impl World {
             now: "2026-03-01T00:00:00Z".parse().unwrap(),
             rng: Rng::with_seed(seed),
             faults: true,
+            zombies: seed % 4 == 3,
             source: BTreeMap::new(),
             destination: BTreeMap::new(),
             late: Vec::new(),
@@ -93,6 +97,12 @@ impl World {
 
     pub fn now(&self) -> Timestamp {
         self.lock().now
+    }
+
+    /// Whether a crash, or a request that is applied late, strikes now.
+    pub fn kills(&self, percent: u32) -> bool {
+        let zombies = self.lock().zombies;
+        !zombies && self.strikes(percent)
     }
 
     /// Whether a fault of this many in a hundred strikes now.

@@ -416,6 +416,17 @@ pub(crate) async fn a_released_claim_commits_nothing(store: impl Subject) {
     assert_eq!(store.trail(&key).await, []);
 }
 
+pub(crate) async fn an_owners_older_claim_is_not_its_newer_one(store: impl Subject) {
+    let key = record_key("10");
+    let older = store.claim(&key, &lease("a", 30), at(0)).await.unwrap();
+    let newer = store.claim(&key, &lease("a", 60), at(31)).await.unwrap();
+    assert_eq!((newer.fence, newer.must_push), (2, true));
+    store.release(&older, Release::Clean).await.unwrap();
+    let answer = store.commit(&commit(&older, None, &audit(&older), None)).await;
+    assert_eq!(answer, Err(CommitError::FenceLost));
+    assert_eq!(store.commit(&commit(&newer, None, &audit(&newer), None)).await, Ok(()));
+}
+
 pub(crate) async fn an_event_that_moved_commits_nothing(store: impl Subject) {
     let key = record_key("10");
     let moved = [

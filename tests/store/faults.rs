@@ -234,6 +234,11 @@ async fn any_part_of_a_cancelled_commit_proves_that_it_had_succeeded() {
         ([&none, &none, &others], CommitError::EventMoved),
         ([&none, &others, &none], CommitError::Store(StoreError::Refused("commit: ConditionalCheckFailed".to_owned()))),
     ];
+    let conflict = json!({"Code": "TransactionConflict"});
+    let place_taken = "commit: TransactionConflict, ConditionalCheckFailed".to_owned();
+    let answers = answers
+        .into_iter()
+        .chain([([&conflict, &others, &none], CommitError::Store(StoreError::Refused(place_taken)))]);
     for (reasons, answer) in answers {
         world.fail("TransactWriteItems", &cancelled(&reasons.map(Clone::clone)), 1);
         assert_eq!(world.store.commit(&commit(&claim, None, &audit, settle(&event.key, 0))).await, Err(answer));

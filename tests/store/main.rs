@@ -78,6 +78,7 @@ contract! {
     a_commit_clears_an_older_doubt,
     a_lost_fence_commits_nothing,
     a_released_claim_commits_nothing,
+    an_owners_older_claim_is_not_its_newer_one,
     an_event_that_moved_commits_nothing,
     a_claim_outlives_a_commit_whose_event_moved,
     an_unknown_event_commits_nothing,

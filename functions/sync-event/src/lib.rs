@@ -1,1 +1,11 @@
+//! Syncs accepted events: as the inbox's stream delivers them, as the retry queue points to them, and as the sweep finds
+//! them overdue.
+#![warn(missing_docs)]
 
+mod config;
+mod handler;
+mod trigger;
+
+pub use config::Config;
+pub use handler::{SyncEvent, handle};
+pub use trigger::{BatchResponse, Trigger};

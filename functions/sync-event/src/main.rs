@@ -1,1 +1,34 @@
-fn main() {}
+//! Wires the function `sync-event`.
+// The futures of the SDK, of the runtime and of a handler lie deep in one another.
+#![recursion_limit = "256"]
+
+use certbridge_platform::{Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, logs, metrics::NAMESPACE};
+use certbridge_store::{DynamoStore, SqsRetryQueue};
+use certbridge_wiring::{Destination, engine};
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::Value;
+use std::sync::Arc;
+use sync_event::{BatchResponse, Config, SyncEvent, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let env = Env::process();
+    logs::init(&env);
+    let config = Config::read(&env)?;
+    let destination = Destination::read(&env)?;
+    let sdk = aws::sdk_config().await;
+    let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables);
+    let queue = SqsRetryQueue::new(aws_sdk_sqs::Client::new(&sdk), config.retry_queue_url);
+    let secrets = Arc::new(Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime));
+    let metrics = Metrics::new(NAMESPACE, "sync-event", SystemRuntime);
+    let engine = engine(&env, destination, store, secrets, queue, &metrics).await?;
+    let app = &SyncEvent { engine, metrics };
+
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+        let ends_at = Timestamp::from_millisecond(event.context.deadline as i64)?;
+        let answer = handle(app, event.payload.try_into()?, &event.context.request_id, ends_at).await?;
+        Ok::<BatchResponse, Error>(answer)
+    }))
+    .await
+}

@@ -1,1 +1,36 @@
-fn main() {}
+//! Wires the function `webhook`.
+// The futures of the SDK, of the runtime and of a handler lie deep in one another.
+#![recursion_limit = "256"]
+
+use certbridge_mapping::Definitions;
+use certbridge_platform::{Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, http, logs, metrics::NAMESPACE};
+use certbridge_store::DynamoStore;
+use std::sync::Arc;
+use webhook::{Config, Webhook, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    let env = Env::process();
+    logs::init(&env);
+    let config = Config::read(&env)?;
+    let sdk = aws::sdk_config().await;
+    let inbox = DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables);
+    let secrets = Arc::new(Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime));
+    let metrics = Metrics::new(NAMESPACE, "webhook", SystemRuntime);
+
+    // One read opens the connection to DynamoDB, and the secrets are fetched meanwhile.
+    let names: Vec<_> = Definitions::built_in().sources().map(|source| source.secret_name()).collect();
+    let (control, ()) = futures::join!(inbox.control(), secrets.prefetch(names.iter().map(String::as_str)));
+    let control = control.unwrap_or_else(|error| {
+        tracing::error!(%error, "the definitions in force cannot be read, the built-in ones are used");
+        metrics.count("DefinitionsUnread", &[]);
+        Default::default()
+    });
+    let definitions = Definitions::in_force(control.definitions.iter().map(|(file, text)| (&**file, &**text)));
+    for error in definitions.errors() {
+        tracing::error!(%error, "a definition is broken");
+        metrics.count("DefinitionBroken", &[]);
+    }
+    let app = Webhook { definitions, secrets, inbox, runtime: SystemRuntime, metrics };
+    http::serve(|request| handle(&app, request)).await
+}

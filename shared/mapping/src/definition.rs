@@ -174,6 +174,20 @@ impl Definitions {
         definitions
     }
 
+    /// The built-in definitions, and over them those that were put into force, as (`sources/{name}.toml` or
+    /// `destinations/{name}.toml`, TOML). A broken one leaves the built-in one of its name in force.
+    pub fn in_force<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut definitions = Self::built_in();
+        for (file, text) in files {
+            if file.starts_with("destinations/") {
+                definitions.add_destination(file, text);
+            } else {
+                definitions.add_source(file, text);
+            }
+        }
+        definitions
+    }
+
     /// Adds a source, over one of the same name. A broken definition, or one whose names are taken by another source,
     /// is recorded among the errors instead.
     pub fn add_source(&mut self, file: &str, text: &str) {

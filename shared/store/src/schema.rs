@@ -14,8 +14,8 @@ use aws_sdk_dynamodb::{
 use certbridge_sync::StoreError;
 use std::time::Duration;
 
-/// The names of the tables.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The names of the tables. A function that does not touch a table leaves its name empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tables {
     /// Accepted deliveries.
     pub inbox: String,

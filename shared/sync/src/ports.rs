@@ -8,7 +8,7 @@ use crate::{
 use certbridge_mapping::{Document, EventKey, Plan, RecordKey, Request};
 use jiff::Timestamp;
 use secrecy::SecretString;
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 /// Time and randomness.
 pub trait Runtime: Send + Sync {
@@ -196,4 +196,14 @@ pub trait ApiKeys: Send + Sync {
 
     /// Notes that the provider refused the key, so that the secret is read again soon: it may have been rotated.
     fn refused(&self, secret: &str);
+}
+
+impl<K: ApiKeys> ApiKeys for Arc<K> {
+    async fn api_key(&self, secret: &str) -> Result<Option<SecretString>, StoreError> {
+        K::api_key(self, secret).await
+    }
+
+    fn refused(&self, secret: &str) {
+        K::refused(self, secret);
+    }
 }

@@ -1,0 +1,177 @@
+use crate::trigger::{BatchItemFailure, BatchResponse, Content, Item, Trigger};
+use certbridge_platform::Metrics;
+use certbridge_sync::{
+    Engine, StoreError,
+    audit::Action,
+    event::Disposition,
+    ports::{Breakers, Destination, Inbox, Records, RetryQueue, Runtime, Sources},
+    row::{InboxState, Pointer},
+    sweep::sweep,
+    sync::Run,
+};
+use futures::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+use tracing::Instrument;
+
+/// How many records are worked on at the same time.
+const CONCURRENCY: usize = 8;
+/// The longest that one record may take.
+const LONGEST_RUN: SignedDuration = SignedDuration::from_secs(25);
+/// What is kept of the invocation's time to write down what became of the last record.
+const RESERVE: SignedDuration = SignedDuration::from_secs(3);
+/// The least time that a record is begun with.
+const SHORTEST_RUN: SignedDuration = SignedDuration::from_secs(2);
+/// How many overdue events of each index shard one sweep sends.
+const SWEEP_LIMIT: usize = 500;
+
+/// Everything that the handler needs.
+#[derive(Debug)]
+pub struct SyncEvent<E> {
+    /// The use cases.
+    pub engine: E,
+    /// The counters.
+    pub metrics: Metrics,
+}
+
+/// Handles one invocation, which ends at `ends_at` at the latest.
+///
+/// # Errors
+/// Only of a sweep: a batch answers which of its parts failed.
+pub async fn handle<S, R, D, Q, T>(
+    app: &SyncEvent<Engine<S, R, D, Q, T>>,
+    trigger: Trigger,
+    request_id: &str,
+    ends_at: Timestamp,
+) -> Result<BatchResponse, StoreError>
+where
+    S: Inbox + Records + Breakers,
+    R: Sources,
+    D: Destination,
+    Q: RetryQueue,
+    T: Runtime,
+{
+    match trigger {
+        Trigger::Batch(items) => Ok(app.batch(items, request_id, ends_at).await),
+        Trigger::Sweep => {
+            let engine = &app.engine;
+            let sent = sweep(&engine.store, &engine.queue, engine.runtime.now(), SWEEP_LIMIT).await?;
+            tracing::info!(sent, "swept");
+            app.metrics.emit(&[("SweepSent", sent as f64, certbridge_platform::metrics::Unit::Count)], &[]);
+            Ok(BatchResponse::default())
+        }
+    }
+}
+
+impl<S, R, D, Q, T> SyncEvent<Engine<S, R, D, Q, T>>
+where
+    S: Inbox + Records + Breakers,
+    R: Sources,
+    D: Destination,
+    Q: RetryQueue,
+    T: Runtime,
+{
+    /// Works on a batch: several records at the same time, what belongs to one record in its order.
+    async fn batch(&self, items: Vec<Item>, request_id: &str, ends_at: Timestamp) -> BatchResponse {
+        let mut groups: BTreeMap<String, Vec<Item>> = BTreeMap::new();
+        for item in items {
+            groups.entry(group(&item)).or_default().push(item);
+        }
+        let failures: Vec<Vec<String>> = stream::iter(groups.into_values())
+            .map(|group| self.in_order(group, request_id, ends_at))
+            .buffer_unordered(CONCURRENCY)
+            .collect()
+            .await;
+        let failed = |id| BatchItemFailure { item_identifier: id };
+        BatchResponse { batch_item_failures: failures.into_iter().flatten().map(failed).collect() }
+    }
+
+    /// The ids of the parts that must be delivered again.
+    async fn in_order(&self, items: Vec<Item>, request_id: &str, ends_at: Timestamp) -> Vec<String> {
+        let mut failed = Vec::new();
+        for item in items {
+            let now = self.engine.runtime.now();
+            if ends_at.duration_since(now) < RESERVE + SHORTEST_RUN {
+                failed.push(item.id);
+                continue;
+            }
+            let deadline = (now + LONGEST_RUN).min(ends_at - RESERVE);
+            let run = Run { id: request_id.to_owned(), deadline, ends_at };
+            if !self.one(&item, &run).await {
+                failed.push(item.id);
+            }
+        }
+        failed
+    }
+
+    /// Whether one part of a batch is done with, in one way or another.
+    async fn one(&self, item: &Item, run: &Run) -> bool {
+        let span = span(item);
+        let result = async {
+            match &item.content {
+                Ok(Content::Row(row)) => self.engine.sync_event(row, run).await,
+                Ok(Content::Pointer(pointer)) => self.engine.follow(pointer, run).await,
+                Ok(Content::Nothing) => Ok(Disposition::Dropped("not an insert")),
+                Err(fault) => Err(StoreError::Refused(fault.clone())),
+            }
+        }
+        .instrument(span.clone())
+        .await;
+        let _entered = span.enter();
+        match result {
+            Ok(disposition) => {
+                self.tell(&disposition);
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "to be delivered again");
+                self.metrics.count("Redelivered", &[]);
+                false
+            }
+        }
+    }
+
+    /// One log line and one count per decision.
+    fn tell(&self, disposition: &Disposition) {
+        match disposition {
+            Disposition::Settled(report) => {
+                let pushed = report.action == Action::Pushed;
+                let outcome = report.outcome.as_str();
+                tracing::info!(outcome, pushed, sequence = report.sequence, plan = %report.plan, "settled");
+                self.metrics.count("Settled", &[("Outcome", outcome)]);
+            }
+            Disposition::Later { next_at, attempt, reason } => {
+                tracing::warn!(%next_at, attempt, reason, "later");
+                self.metrics.count("Retried", &[]);
+            }
+            Disposition::SetAside { state, reason } => {
+                tracing::error!(state = state.as_str(), reason, "set aside");
+                let metric = if *state == InboxState::Failed { "Failed" } else { "Quarantined" };
+                self.metrics.count(metric, &[]);
+            }
+            Disposition::Dropped(why) => tracing::info!(why, "dropped"),
+        }
+    }
+}
+
+/// What must be worked on in order: one record's events. Of a pointer, only the event is known.
+fn group(item: &Item) -> String {
+    match &item.content {
+        Ok(Content::Row(row)) => row.event.as_ref().map_or_else(|| item.id.clone(), |event| event.record.to_string()),
+        Ok(Content::Pointer(Pointer::Event(key))) => key.to_string(),
+        Ok(Content::Pointer(Pointer::Assert(key))) => key.to_string(),
+        _ => item.id.clone(),
+    }
+}
+
+fn span(item: &Item) -> tracing::Span {
+    match &item.content {
+        Ok(Content::Row(row)) => {
+            let record = row.event.as_ref().map(|event| event.record.to_string());
+            tracing::info_span!("event", source = row.key.source, event = row.key.id, record)
+        }
+        Ok(Content::Pointer(Pointer::Event(key))) => tracing::info_span!("event", source = key.source, event = key.id),
+        Ok(Content::Pointer(Pointer::Assert(key))) => tracing::info_span!("event", record = %key),
+        _ => tracing::info_span!("event", item = item.id),
+    }
+}

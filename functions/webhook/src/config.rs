@@ -1,0 +1,28 @@
+use certbridge_platform::{Env, config::ConfigError, config::DEFAULT_SECRET_PREFIX};
+use certbridge_store::Tables;
+
+/// The variables that this function reads.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `INBOX_TABLE` and `STATE_TABLE`. It touches no other.
+    pub tables: Tables,
+    /// `SECRET_PREFIX`: what the names of secrets begin with.
+    pub secret_prefix: String,
+}
+
+impl Config {
+    /// Reads them, and says everything that is wrong at once.
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        let mut vars = env.reader();
+        let config = Self {
+            tables: Tables {
+                inbox: vars.required("INBOX_TABLE"),
+                state: vars.required("STATE_TABLE"),
+                ..Tables::default()
+            },
+            secret_prefix: vars.parsed("SECRET_PREFIX", DEFAULT_SECRET_PREFIX.to_owned()),
+        };
+        vars.finish()?;
+        Ok(config)
+    }
+}

@@ -1,0 +1,127 @@
+//! The engine on its real ports, as every function that syncs starts it: definitions and breakers by one read that also
+//! opens the connection to DynamoDB, the secrets at the same time.
+#![warn(missing_docs)]
+
+use certbridge_mapping::Definitions;
+use certbridge_platform::{
+    Env, Metrics, SystemRuntime,
+    config::ConfigError,
+    secrets::{AUDIT, SecretError, SecretProvider, Secrets},
+};
+use certbridge_remote::{BaseUrlError, Http, HttpError, HttpSources, Snapshots};
+use certbridge_store::DynamoStore;
+use certbridge_sync::{Engine, Plans, Settings, StoreError, audit::Redactor, breaker::BreakerBoard};
+use futures::future::join;
+use secrecy::ExposeSecret;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The secrets of one process.
+pub type SharedSecrets<P> = Arc<Secrets<P, SystemRuntime>>;
+
+/// The engine on DynamoDB and HTTP; `P` holds the secrets, `Q` is the retry queue.
+pub type LiveEngine<P, Q> =
+    Engine<DynamoStore, HttpSources<SharedSecrets<P>>, Snapshots<SharedSecrets<P>>, Q, SystemRuntime>;
+
+/// Why an engine cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum WiringError {
+    /// The environment.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No definition has the destination's name.
+    #[error("there is no definition of the destination {0}")]
+    Destination(String),
+    /// The state table cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The audit's secret cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The audit's secret has no digest key. Without it, digests of personal values could be guessed.
+    #[error("the secret {AUDIT} has no digest_key")]
+    NoDigestKey,
+    /// The HTTP client.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The destination's address.
+    #[error(transparent)]
+    Address(#[from] BaseUrlError),
+}
+
+/// What one deployment syncs to, from the environment.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    name: String,
+    url: String,
+}
+
+impl Destination {
+    /// Reads `DESTINATION` and the address that goes with it.
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        let mut vars = env.reader();
+        let name = vars.one_of("DESTINATION", &["snapshots"]).to_owned();
+        let url = vars.url("SNAPSHOTS_URL");
+        if url.is_none() {
+            vars.required("SNAPSHOTS_URL");
+        }
+        vars.finish()?;
+        Ok(Self { name, url: url.unwrap_or_default() })
+    }
+}
+
+/// Starts an engine.
+///
+/// # Errors
+/// [`WiringError`], which says what to mend. Broken definitions are left out alone, with a log line and the metric
+/// `DefinitionBroken`.
+pub async fn engine<P: SecretProvider, Q>(
+    env: &Env,
+    destination: Destination,
+    store: DynamoStore,
+    secrets: SharedSecrets<P>,
+    queue: Q,
+    metrics: &Metrics,
+) -> Result<LiveEngine<P, Q>, WiringError> {
+    let destination_secret = format!("destinations/{}", destination.name);
+    let built_in = Definitions::built_in();
+    let sources: Vec<_> = built_in.sources().map(|source| source.secret_name()).collect();
+    let names = [AUDIT, destination_secret.as_str()].into_iter().chain(sources.iter().map(String::as_str));
+    let (control, ()) = join(store.control(), secrets.prefetch(names)).await;
+    let control = control?;
+    let definitions = in_force(&control.definitions, metrics);
+    let plans =
+        Plans::new(&definitions, &destination.name).ok_or(WiringError::Destination(destination.name.clone()))?;
+    let definition = definitions.destination(&destination.name).ok_or(WiringError::Destination(destination.name))?;
+    let audit = secrets.audit().await?.and_then(|audit| audit.digest_key).ok_or(WiringError::NoDigestKey)?;
+    let http = Http::new()?;
+    Ok(Engine {
+        store,
+        sources: HttpSources::new(http.clone(), Arc::clone(&secrets), addresses(env, &definitions)),
+        destination: Snapshots::new(http, secrets, &destination.url, definition)?,
+        queue,
+        runtime: SystemRuntime,
+        plans,
+        redactor: Redactor::new(audit.expose_secret().as_bytes()),
+        breakers: BreakerBoard::new(control.breakers),
+        settings: Settings::default(),
+    })
+}
+
+/// The definitions in force. A broken one is reported and left out.
+pub fn in_force(files: &[(String, String)], metrics: &Metrics) -> Definitions {
+    let definitions = Definitions::in_force(files.iter().map(|(file, text)| (file.as_str(), text.as_str())));
+    for error in definitions.errors() {
+        tracing::error!(%error, "a definition is broken");
+        metrics.count("DefinitionBroken", &[]);
+    }
+    definitions
+}
+
+/// The addresses of sources that the environment names.
+fn addresses(env: &Env, definitions: &Definitions) -> BTreeMap<String, String> {
+    let named = |source: &Arc<_>| -> Option<(String, String)> {
+        let source: &certbridge_mapping::SourceDefinition = source;
+        Some((source.name.clone(), env.get(&source.url_variable())?))
+    };
+    definitions.sources().filter_map(named).collect()
+}

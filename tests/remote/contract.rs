@@ -1,0 +1,117 @@
+//! Our requests against the contracts as servers: the provider's own, and the one of the destination that the sandbox
+//! stands for. Prism refuses what a contract does not allow, and answers with its examples.
+//!
+//! Runs where `PROVIDER_SPECS` names the folder of the providers' contracts, since they and Prism are not part of this
+//! repository.
+
+use crate::support::{
+    Keys, PATIENT, definitions_with, failed, plan, plan_from, record, request, snapshots, sources, sources_with,
+};
+use certbridge_mapping::Record;
+use certbridge_sync::{
+    error::RemoteClass,
+    ports::{Destination, Fetched, LocationCheck, Sources},
+};
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    net::TcpListener,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+/// Prism with one contract, stopped when dropped.
+struct Prism {
+    url: String,
+    child: Child,
+}
+
+impl Prism {
+    fn start(contract: &Path) -> Self {
+        // Free a moment ago; should it be taken now, Prism says so and the test fails.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut child = Command::new("npx")
+            .args(["--yes", "@stoplight/prism-cli", "mock", "--errors", "--port", &port.to_string()])
+            .arg(contract)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            // Its own group, so that what npx starts is stopped with it.
+            .process_group(0)
+            .spawn()
+            .expect("npx starts");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines.by_ref().map_while(Result::ok).any(|line| line.contains("is listening on"));
+        let prism = Self { url: format!("http://127.0.0.1:{port}"), child };
+        assert!(ready, "Prism ended before it listened");
+        // It must not wait for somebody to read what it says.
+        thread::spawn(move || lines.for_each(drop));
+        prism
+    }
+}
+
+impl Drop for Prism {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.child.id());
+        drop(Command::new("kill").args(["-TERM", "--", &group]).status());
+        drop(self.child.wait());
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "it switches a test, not the product")]
+fn specs() -> Option<PathBuf> {
+    let folder = std::env::var_os("PROVIDER_SPECS").map(PathBuf::from);
+    if folder.is_none() {
+        // Past the test harness, which would swallow what a test that passes prints.
+        let message = b"NOT RUN: PROVIDER_SPECS does not name the folder of the providers' contracts\n";
+        io::stderr().write_all(message).unwrap();
+    }
+    folder
+}
+
+#[tokio::test]
+async fn accredibles_own_contract_takes_our_requests_and_its_example_is_mapped() {
+    let Some(specs) = specs() else { return };
+    let prism = Prism::start(&specs.join("accredible.openapi.json"));
+    let key = record("10000005");
+    let Fetched::Found(document) = sources(&prism.url).fetch(&plan(), &key, PATIENT).await.unwrap() else {
+        panic!("the example is there")
+    };
+    let problems = plan().canonical(&key, &document, None).unwrap_err();
+    let fields: Vec<_> = problems.0.iter().map(|problem| problem.field.as_str()).collect();
+    assert_eq!(fields, ["location_id"], "{problems}");
+
+    let with_group = definitions_with(|text| {
+        text.replace("[tables.location_by_group]", "[tables.location_by_group]\n\"9549\" = \"loc_london\"")
+    });
+    let Record::Certificate(certificate) = plan_from(&with_group).canonical(&key, &document, None).unwrap();
+    assert_eq!(certificate.location_id, "loc_london");
+    assert_eq!((certificate.user_id.as_str(), certificate.issue_date.to_string()), ("dw373", "2014-08-14".to_owned()));
+    assert_eq!(certificate.recipient_email.as_deref(), Some("jor@dan.org"));
+    assert_eq!(certificate.expiry_date, None);
+}
+
+#[tokio::test]
+async fn accredibles_own_contract_wants_a_key() {
+    let Some(specs) = specs() else { return };
+    let prism = Prism::start(&specs.join("accredible.openapi.json"));
+    let bare = reqwest::get(format!("{}/v1/credentials/1", prism.url)).await.unwrap();
+    assert_eq!(bare.status(), 401);
+    let keyless = sources_with(&prism.url, Keys::answering(Ok(None)));
+    failed(keyless.fetch(&plan(), &record("1"), PATIENT).await, RemoteClass::Unauthorized);
+}
+
+#[tokio::test]
+async fn the_sandboxs_contract_takes_our_requests() {
+    if specs().is_none() {
+        return;
+    }
+    let prism = Prism::start(&Path::new(env!("CARGO_MANIFEST_DIR")).join("sandbox/openapi.json"));
+    let snapshots = snapshots(&prism.url);
+    let pushed = snapshots.push(&request("10000005"), "certificate#accredible#10000005#1", PATIENT).await.unwrap();
+    assert!(pushed.request_id.is_some());
+    assert_eq!(snapshots.check_location("loc_london", PATIENT).await, Ok(LocationCheck::Known));
+    let mut bad = request("10000005");
+    bad.body["user_id"] = serde_json::Value::Null;
+    failed(snapshots.push(&bad, "k", PATIENT).await, RemoteClass::Rejected);
+}
