@@ -1,1 +1,15 @@
+//! The `certbridge` command: the whole bundle on one machine, and the tools to work with it.
+//!
+//! `local` hosts the functions, unchanged, in one process: DynamoDB is embedded, API Gateway, the inbox's stream, the
+//! retry queue and the sweep's schedule are driven in process, and the providers are the sandbox's or somebody else's.
+#![recursion_limit = "256"]
+#![warn(missing_docs)]
 
+pub mod demo;
+pub mod error;
+pub mod local;
+pub mod sign;
+pub mod up;
+
+pub use error::CliError;
+pub use local::{Local, Options};

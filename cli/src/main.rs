@@ -1,1 +1,83 @@
-fn main() {}
+//! The `certbridge` command.
+#![recursion_limit = "256"]
+
+use certbridge::{CliError, Options, demo, sign::sign, up::up};
+use certbridge_platform::{Env, logs};
+use clap::{Parser, Subcommand};
+use jiff::Timestamp;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+/// Keeps a destination true to the sources where certificates and business records are born.
+#[derive(Debug, Parser)]
+#[command(name = "certbridge", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole bundle in one process, without AWS
+    Up {
+        /// The port to serve on; 0 takes any free one
+        #[arg(long, default_value_t = 3000)]
+        port: u16,
+        /// The folder that keeps tables, secrets and the sandbox's state
+        #[arg(long, default_value = ".certbridge")]
+        data: PathBuf,
+        /// Use the providers that `SNAPSHOTS_URL` and `ACCREDIBLE_URL` name instead of the sandbox's
+        #[arg(long)]
+        no_sandbox: bool,
+    },
+    /// Send signed events of every kind through the whole way, and show what became of each
+    Demo {
+        /// The folder to keep; a fresh one, removed afterwards, if none is named
+        #[arg(long)]
+        data: Option<PathBuf>,
+    },
+    /// Print the headers that prove a body, one `Name: value` a line
+    Sign {
+        /// The data folder whose secrets to sign with
+        #[arg(long, default_value = ".certbridge")]
+        data: PathBuf,
+        /// The source to sign as
+        #[arg(long)]
+        source: String,
+        /// The file that holds the body, byte for byte
+        #[arg(long)]
+        body: PathBuf,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let env = Env::process();
+    logs::init_local(&env);
+    match run(Cli::parse().command, env).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell if stderr is gone.
+            let _ = writeln!(io::stderr(), "certbridge: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command, env: Env) -> Result<(), CliError> {
+    match command {
+        Command::Up { port, data, no_sandbox } => up(Options { data, port, sandbox: !no_sandbox, env }).await,
+        Command::Demo { data } => demo::run(data, env).await,
+        Command::Sign { data, source, body } => {
+            let bytes = std::fs::read(&body).map_err(CliError::file(&body))?;
+            let mut out = io::stdout().lock();
+            for (name, value) in sign(&data, &source, &bytes, Timestamp::now())? {
+                writeln!(out, "{name}: {value}")?;
+            }
+            Ok(())
+        }
+    }
+}

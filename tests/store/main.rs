@@ -17,14 +17,14 @@ use certbridge_sync::memory::MemoryStore;
 macro_rules! contract {
     ($($case:ident,)*) => {
         mod memory {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 super::contract::$case(super::MemoryStore::new()).await;
             })*
         }
 
         mod embedded {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 let world = super::Embedded::start().await;
                 super::contract::$case(world.store.clone()).await;
@@ -32,7 +32,7 @@ macro_rules! contract {
         }
 
         mod endpoint {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 if let Some(world) = super::Endpoint::start().await {
                     super::contract::$case(world.store.clone()).await;

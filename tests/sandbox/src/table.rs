@@ -24,6 +24,7 @@ impl<V: Clone + Serialize + DeserializeOwned> Table<V> {
         let Some(folder) = folder else {
             return Ok(Self { inner: Mutex::new(Inner { rows: BTreeMap::new(), file: None }) });
         };
+        std::fs::create_dir_all(folder)?;
         let path = folder.join(format!("{name}.jsonl"));
         let mut rows = BTreeMap::new();
         let text = if path.exists() { std::fs::read_to_string(&path)? } else { String::new() };

@@ -1,0 +1,66 @@
+//! What can go wrong on the command line, in words for whoever typed it.
+
+use std::{io, path::PathBuf};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// A file or folder.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process holds the data folder.
+    #[error("{}: another certbridge works in this folder", .0.display())]
+    Locked(PathBuf),
+    /// The secrets' file.
+    #[error("{}: not JSON: line {line}, column {column}", path.display())]
+    Secrets {
+        /// Its path.
+        path: PathBuf,
+        /// Where it breaks off.
+        line: usize,
+        /// Where it breaks off.
+        column: usize,
+    },
+    /// There is no such source.
+    #[error("there is no source {0}")]
+    UnknownSource(String),
+    /// There is no key to sign with.
+    #[error("{}: sources/{name} has no signing key", path.display())]
+    NoKey {
+        /// The secrets' file.
+        path: PathBuf,
+        /// The source.
+        name: String,
+    },
+    /// A port, a socket, the embedded database.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The tables.
+    #[error(transparent)]
+    Store(#[from] certbridge_sync::StoreError),
+    /// The environment, the definitions, the providers' addresses.
+    #[error(transparent)]
+    Wiring(#[from] certbridge_wiring::WiringError),
+    /// The environment.
+    #[error(transparent)]
+    Config(#[from] certbridge_platform::ConfigError),
+    /// A request of our own.
+    #[error(transparent)]
+    Http(#[from] reqwest::Error),
+    /// What the demo promises did not come true.
+    #[error("{0}")]
+    Demo(String),
+}
+
+impl CliError {
+    /// With the path that an error of the system is about.
+    pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+}

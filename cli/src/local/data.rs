@@ -1,0 +1,134 @@
+//! The data folder: what a deployment keeps in AWS.
+
+use crate::CliError;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use certbridge_mapping::{Definitions, digest::sha256_hex};
+use certbridge_platform::{SecretError, SecretProvider};
+use certbridge_sync::ports::Runtime;
+use secrecy::SecretString;
+use serde_json::{Map, Value, json};
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+/// The scopes of the key that is made for local use: all of them.
+const SCOPES: [&str; 4] = ["sync:write", "batch:run", "records:read", "audit:read"];
+
+/// A data folder, held by this process alone.
+#[derive(Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    /// Held for as long as the folder is; the system lets go of it when the process ends, however it ends.
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Opens or makes a folder, and holds it.
+    pub fn open(path: &Path) -> Result<Self, CliError> {
+        fs::create_dir_all(path).map_err(CliError::file(path))?;
+        let lock_path = path.join("lock");
+        let lock = File::create(&lock_path).map_err(CliError::file(&lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(CliError::Locked(path.to_owned())),
+            Err(TryLockError::Error(error)) => Err(CliError::file(&lock_path)(error)),
+        }
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The secrets, after those that are missing were made.
+    pub fn secrets(&self, definitions: &Definitions, runtime: &impl Runtime) -> Result<SecretsFile, CliError> {
+        let file = SecretsFile { path: self.file("secrets.json") };
+        let mut secrets = file.read()?;
+        let before = secrets.len();
+        for source in definitions.sources() {
+            let fresh = || json!({"signing": [token(runtime)], "api_key": token(runtime)});
+            secrets.entry(source.secret_name()).or_insert_with(fresh);
+        }
+        secrets.entry("destinations/snapshots").or_insert_with(|| json!({"api_key": token(runtime)}));
+        secrets.entry("audit").or_insert_with(|| {
+            let seed = [runtime.random().to_be_bytes(), runtime.random().to_be_bytes()].concat();
+            json!({"signing_key": BASE64_STANDARD.encode(seed), "digest_key": token(runtime)})
+        });
+        if !secrets.contains_key("api-keys") {
+            let key = token(runtime);
+            write_private(&self.file("api-key"), key.as_bytes())?;
+            let digest = sha256_hex(key.as_bytes());
+            let entry = json!({"keys": [{"id": "local", "sha256": digest, "owner": "local", "scopes": SCOPES}]});
+            secrets.insert("api-keys".to_owned(), entry);
+        }
+        if secrets.len() > before {
+            write_private(&file.path, format!("{:#}\n", Value::Object(secrets)).as_bytes())?;
+        }
+        Ok(file)
+    }
+}
+
+/// The file that holds what Secrets Manager would: an object from a secret's name to its JSON. It is read again whenever
+/// a secret is, so a key can be rotated under a running process.
+#[derive(Debug, Clone)]
+pub struct SecretsFile {
+    path: PathBuf,
+}
+
+impl SecretsFile {
+    /// The file in a data folder.
+    pub fn in_folder(folder: &Path) -> Self {
+        Self { path: folder.join("secrets.json") }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All secrets; none if there is no file yet.
+    pub fn read(&self) -> Result<Map<String, Value>, CliError> {
+        let text = match fs::read(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Map::new()),
+            Err(error) => return Err(CliError::file(&self.path)(error)),
+        };
+        serde_json::from_slice(&text).map_err(|error| CliError::Secrets {
+            path: self.path.clone(),
+            line: error.line(),
+            column: error.column(),
+        })
+    }
+}
+
+impl SecretProvider for SecretsFile {
+    async fn read(&self, id: &str) -> Result<Option<SecretString>, SecretError> {
+        match SecretsFile::read(self) {
+            Ok(secrets) => Ok(secrets.get(id).map(|secret| SecretString::from(secret.to_string()))),
+            Err(error) => Err(SecretError::Unavailable { name: id.to_owned(), message: error.to_string() }),
+        }
+    }
+}
+
+/// 256 random bits in hex.
+fn token(runtime: &impl Runtime) -> String {
+    format!("{:032x}{:032x}", runtime.random(), runtime.random())
+}
+
+/// Writes a file that only its owner may read, all of it or none.
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), CliError> {
+    let fresh = path.with_extension("new");
+    let write = || -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&fresh)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)
+    };
+    write().map_err(CliError::file(path))
+}

@@ -1,0 +1,192 @@
+//! API Gateway in process: a real HTTP request becomes the event of payload 2.0 that the functions get on AWS.
+
+use super::Functions;
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{ConnectInfo, DefaultBodyLimit, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use certbridge_platform::{
+    Answer, Problem, ProblemType,
+    http::{GatewayResponse, handle},
+    keys::presented,
+};
+use certbridge_sync::ports::Runtime;
+use jiff::SignedDuration;
+use lambda_http::{Context, request::LambdaRequest};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+/// The gateway's own limit, in bytes.
+const MAX_BODY: usize = 10 * 1024 * 1024;
+/// How long a function may take to answer.
+const TIMEOUT: SignedDuration = SignedDuration::from_secs(29);
+
+/// The routes that are there, and the scope that a caller needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Webhook,
+    SyncCertificate,
+    Health,
+}
+
+impl Route {
+    /// The scope of the key that opens it.
+    fn scope(self) -> Option<&'static str> {
+        match self {
+            Self::Webhook | Self::Health => None,
+            Self::SyncCertificate => Some("sync:write"),
+        }
+    }
+}
+
+/// A request's route, its key and what stands in its path.
+struct Matched {
+    route: Route,
+    key: &'static str,
+    parameters: BTreeMap<&'static str, String>,
+}
+
+fn route(method: &Method, path: &str) -> Option<Matched> {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let segments: Vec<_> = path.trim_start_matches('/').split('/').collect();
+    let matched = |route, key, parameters: Vec<(&'static str, &str)>| {
+        let parameters = parameters.into_iter().map(|(name, text)| (name, decoded(text))).collect();
+        Some(Matched { route, key, parameters })
+    };
+    match (method.as_str(), segments.as_slice()) {
+        ("POST", ["webhooks", source]) => matched(Route::Webhook, "POST /webhooks/{source}", vec![("source", source)]),
+        ("POST", ["webhooks", source, token]) => {
+            let parameters = vec![("source", *source), ("token", *token)];
+            matched(Route::Webhook, "POST /webhooks/{source}/{token}", parameters)
+        }
+        ("POST", ["certificates", id, "sync"]) => {
+            matched(Route::SyncCertificate, "POST /certificates/{id}/sync", vec![("id", id)])
+        }
+        ("GET", ["health"]) => matched(Route::Health, "GET /health", Vec::new()),
+        _ => None,
+    }
+}
+
+/// The gateway in front of the functions.
+pub(super) fn router(functions: Arc<Functions>) -> Router {
+    Router::new().fallback(answer).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(functions)
+}
+
+async fn answer(
+    State(functions): State<Arc<Functions>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let Some(matched) = route(&method, uri.path()) else {
+        return response(Answer::from(Problem::new(ProblemType::NotFound)).into());
+    };
+    let owner = match authorize(&functions, matched.route, &headers).await {
+        Ok(owner) => owner,
+        Err(problem) => return response(Answer::from(*problem).into()),
+    };
+    let request_id = format!("{:032x}", functions.runtime.random());
+    let event = event(&matched, &method, &uri, &headers, &body, peer, owner.as_deref(), &request_id);
+    let event: LambdaRequest = match serde_json::from_value(event) {
+        Ok(event) => event,
+        Err(error) => {
+            tracing::error!(%error, "a request could not be passed on");
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    };
+    let mut context = Context::default();
+    context.request_id = request_id;
+    context.deadline = (functions.runtime.now() + TIMEOUT).as_millisecond().unsigned_abs();
+    response(match matched.route {
+        Route::Webhook => handle(event, context, &|request| webhook::handle(&functions.webhook, request)).await,
+        Route::SyncCertificate => {
+            handle(event, context, &|request| sync_certificate::handle(&functions.sync_certificate, request)).await
+        }
+        Route::Health => Answer::json(200, &json!({"status": "ok"})).into(),
+    })
+}
+
+/// What the authorizer does on AWS: the owner of the key, where the route needs one.
+async fn authorize(functions: &Functions, route: Route, headers: &HeaderMap) -> Result<Option<String>, Box<Problem>> {
+    let Some(scope) = route.scope() else { return Ok(None) };
+    let key = presented(headers).ok_or_else(|| Box::new(Problem::new(ProblemType::Unauthorized)))?;
+    match functions.secrets.authorize(key, scope).await {
+        Ok(caller) => Ok(Some(caller.owner)),
+        Err(error) => {
+            tracing::warn!(%error, scope, "not let in");
+            Err(Box::new(Problem::from(&error)))
+        }
+    }
+}
+
+/// The event of payload 2.0. Doubled headers are joined with a comma, and what is not text comes in base64, as the
+/// gateway does it.
+#[expect(clippy::too_many_arguments, reason = "a request has that many parts")]
+fn event(
+    matched: &Matched,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &[u8],
+    peer: SocketAddr,
+    owner: Option<&str>,
+    request_id: &str,
+) -> Value {
+    let mut joined: BTreeMap<&str, String> = BTreeMap::new();
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        joined
+            .entry(name.as_str())
+            .and_modify(|all| *all = format!("{all},{value}"))
+            .or_insert_with(|| value.into_owned());
+    }
+    let is_text = headers.get("content-type").is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    let (text, is_base64) = match std::str::from_utf8(body) {
+        Ok(text) if is_text => (text.to_owned(), false),
+        _ => (BASE64_STANDARD.encode(body), true),
+    };
+    let path = percent_decode_str(uri.path()).decode_utf8_lossy().into_owned();
+    json!({
+        "version": "2.0",
+        "routeKey": matched.key,
+        "rawPath": path,
+        "rawQueryString": uri.query().unwrap_or_default(),
+        "headers": joined,
+        "pathParameters": matched.parameters,
+        "requestContext": {
+            "accountId": "000000000000",
+            "apiId": "local",
+            "stage": "$default",
+            "requestId": request_id,
+            "routeKey": matched.key,
+            "timeEpoch": 0,
+            "authorizer": owner.map(|owner| json!({"lambda": {"owner": owner}})),
+            "http": {
+                "method": method.as_str(),
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": peer.ip().to_string(),
+            },
+        },
+        "body": text,
+        "isBase64Encoded": is_base64,
+    })
+}
+
+fn response(answer: GatewayResponse) -> Response {
+    let status = StatusCode::from_u16(answer.status_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, answer.body).into_response();
+    for (name, value) in answer.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}

@@ -1,0 +1,326 @@
+//! The whole bundle in one process.
+
+mod data;
+mod gateway;
+mod queue;
+mod stream;
+
+pub use data::{DataFolder, SecretsFile};
+
+use crate::CliError;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use certbridge_mapping::Definitions;
+use certbridge_platform::{
+    Env, Metrics, Secrets, SystemRuntime,
+    metrics::{Dropped, NAMESPACE},
+};
+use certbridge_sandbox::{Accredible, Credential, Options as ProviderOptions, Snapshots, dynamodb::EmbeddedDynamoDb};
+use certbridge_store::{DynamoStore, Tables, schema};
+use certbridge_sync::{ports::Runtime, row::Pointer};
+use certbridge_wiring::{Destination, LiveEngine, SharedSecrets, engine, in_force};
+use futures::future::BoxFuture;
+use jiff::SignedDuration;
+use queue::{LocalQueue, Message, Messages};
+use serde_json::{Value, json};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use stream::StreamReader;
+use sync_certificate::SyncCertificate;
+use sync_event::{SyncEvent, Trigger};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+use webhook::Webhook;
+
+/// How long one invocation may take here: a killed process must not hold its records for long.
+const INVOCATION: SignedDuration = SignedDuration::from_secs(15);
+/// How often overdue events are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(3);
+/// How many messages of the queue are worked on at the same time.
+const WORKERS: usize = 8;
+/// When a message that failed is seen again.
+const VISIBILITY: Duration = Duration::from_secs(5);
+
+type Engine = LiveEngine<SecretsFile, LocalQueue>;
+
+/// How the bundle is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data folder.
+    pub data: PathBuf,
+    /// The port; 0 for any free one.
+    pub port: u16,
+    /// Whether the providers are the sandbox's. Otherwise `SNAPSHOTS_URL` and `{SOURCE}_URL` name them.
+    pub sandbox: bool,
+    /// The environment.
+    pub env: Env,
+}
+
+/// The functions, as they are deployed.
+struct Functions {
+    webhook: Webhook<DynamoStore, SecretsFile, SystemRuntime>,
+    sync_event: SyncEvent<Engine>,
+    sync_certificate: SyncCertificate<Engine>,
+    secrets: SharedSecrets<SecretsFile>,
+    runtime: SystemRuntime,
+}
+
+/// The sandbox's providers.
+pub struct Sandbox {
+    /// The source.
+    pub accredible: Accredible,
+    /// The destination.
+    pub snapshots: Snapshots,
+}
+
+/// A running bundle.
+pub struct Local {
+    url: String,
+    store: DynamoStore,
+    sandbox: Option<Sandbox>,
+    data: DataFolder,
+    database: EmbeddedDynamoDb,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Local {
+    /// Starts everything. When this returns, requests are served.
+    pub async fn start(options: Options) -> Result<Self, CliError> {
+        let runtime = SystemRuntime;
+        let data = DataFolder::open(&options.data)?;
+        let file = data.secrets(&Definitions::built_in(), &runtime)?;
+        let sandbox = if options.sandbox { Some(Sandbox::start(&data, &file).await?) } else { None };
+        let env = sandbox.as_ref().map_or(options.env, Sandbox::env);
+
+        let database = EmbeddedDynamoDb::start(Some(&data.file("dynamodb.sqlite")))?;
+        let client = aws_sdk_dynamodb::Client::from_conf(dynamodb_config(&database));
+        let tables = Tables::with_prefix("certbridge-");
+        schema::create(&client, &tables).await?;
+        let described = client.describe_table().table_name(&tables.inbox).send().await;
+        let stream_arn = described.ok().and_then(|answer| answer.table?.latest_stream_arn);
+        let stream_arn = stream_arn.ok_or_else(|| std::io::Error::other("the inbox has no stream"))?;
+        let store = DynamoStore::new(client, tables);
+
+        let (queue, messages) = LocalQueue::new();
+        let secrets = Arc::new(Secrets::new(file, runtime));
+        let functions = Arc::new(functions(&env, &store, &secrets, &queue).await?);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let streams = aws_sdk_dynamodbstreams::Client::from_conf(streams_config(&database));
+        let reader = StreamReader::new(streams, stream_arn, data.file("stream.json"));
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(until(&stopped, stream_driver(Arc::clone(&functions), reader)));
+        tasks.spawn(until(&stopped, queue_driver(Arc::clone(&functions), messages, queue)));
+        tasks.spawn(until(&stopped, sweep_driver(Arc::clone(&functions))));
+        tasks.spawn(serve(listener, functions, stopped));
+        Ok(Self { url, store, sandbox, data, database, stop, tasks })
+    }
+
+    /// Where it serves.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its tables.
+    pub fn store(&self) -> &DynamoStore {
+        &self.store
+    }
+
+    /// Its providers, if they are the sandbox's.
+    pub fn sandbox(&self) -> Option<&Sandbox> {
+        self.sandbox.as_ref()
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> &DataFolder {
+        &self.data
+    }
+
+    /// Stops: takes no more requests, lets go of what is under way, closes the database. What was not finished goes on
+    /// at the next start.
+    pub async fn shutdown(mut self) -> Result<(), CliError> {
+        // Nobody listens any more if every task has ended by itself.
+        let _ = self.stop.send(true);
+        while self.tasks.join_next().await.is_some() {}
+        self.database.shutdown().await?;
+        if let Some(sandbox) = self.sandbox {
+            sandbox.accredible.shutdown().await;
+            sandbox.snapshots.shutdown().await;
+        }
+        Ok(())
+    }
+}
+
+impl Sandbox {
+    async fn start(data: &DataFolder, secrets: &SecretsFile) -> Result<Self, CliError> {
+        let secrets = secrets.read()?;
+        let options = |secret: &str| ProviderOptions {
+            port: 0,
+            api_key: secrets.get(secret).and_then(|secret| secret["api_key"].as_str()).unwrap_or_default().to_owned(),
+            folder: Some(data.file("sandbox")),
+        };
+        let sandbox = Self {
+            accredible: Accredible::start(options("sources/accredible")).await?,
+            snapshots: Snapshots::start(options("destinations/snapshots")).await?,
+        };
+        sandbox.furnish();
+        Ok(sandbox)
+    }
+
+    /// Something to play with: two locations, and a certificate that can be synced.
+    fn furnish(&self) {
+        for (id, name) in [("loc_london", "London"), ("loc_lyon", "Lyon")] {
+            self.snapshots.add_location(id, name);
+        }
+        if self.accredible.credential("100").is_none() {
+            self.accredible.put("100", &Credential::new("100").at_location("loc_london"));
+        }
+    }
+
+    /// The environment that names these providers.
+    fn env(&self) -> Env {
+        Env::from_iter([
+            ("ACCREDIBLE_URL".to_owned(), self.accredible.url()),
+            ("SNAPSHOTS_URL".to_owned(), self.snapshots.url()),
+        ])
+    }
+}
+
+async fn functions(
+    env: &Env,
+    store: &DynamoStore,
+    secrets: &SharedSecrets<SecretsFile>,
+    queue: &LocalQueue,
+) -> Result<Functions, CliError> {
+    let metrics = |name| Metrics::new(NAMESPACE, name, SystemRuntime).with_sink(Dropped);
+    let start = async |name| {
+        let destination = Destination::read(env)?;
+        let secrets = Arc::clone(secrets);
+        Ok::<_, CliError>(engine(env, destination, store.clone(), secrets, queue.clone(), &metrics(name)).await?)
+    };
+    let definitions = in_force(&store.control().await?.definitions, &metrics("webhook"));
+    Ok(Functions {
+        webhook: Webhook {
+            definitions,
+            secrets: Arc::clone(secrets),
+            inbox: store.clone(),
+            runtime: SystemRuntime,
+            metrics: metrics("webhook"),
+        },
+        sync_event: SyncEvent { engine: start("sync-event").await?, metrics: metrics("sync-event") },
+        sync_certificate: SyncCertificate {
+            engine: start("sync-certificate").await?,
+            metrics: metrics("sync-certificate"),
+        },
+        secrets: Arc::clone(secrets),
+        runtime: SystemRuntime,
+    })
+}
+
+async fn serve(listener: TcpListener, functions: Arc<Functions>, stopped: watch::Receiver<bool>) {
+    let service = gateway::router(functions).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(signalled(stopped));
+    if let Err(error) = server.await {
+        tracing::error!(%error, "the gateway failed");
+    }
+}
+
+async fn signalled(mut stopped: watch::Receiver<bool>) {
+    // An error is the sender gone, which is the signal too.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// A driver that ends with the signal. What it was at is like the work of a killed function: the tables know.
+fn until(stopped: &watch::Receiver<bool>, driver: impl Future<Output = ()> + Send + 'static) -> BoxFuture<'static, ()> {
+    let stopped = stopped.clone();
+    Box::pin(async move {
+        tokio::select! {
+            () = signalled(stopped) => {}
+            () = driver => {}
+        }
+    })
+}
+
+/// Invokes `sync-event`, and returns the parts of the batch that failed.
+async fn invoke(functions: &Functions, event: Value) -> Vec<String> {
+    let request_id = format!("{:032x}", functions.runtime.random());
+    let ends_at = functions.runtime.now() + INVOCATION;
+    let trigger = match Trigger::try_from(event) {
+        Ok(trigger) => trigger,
+        Err(error) => {
+            tracing::error!(%error, "an event could not be passed on");
+            return Vec::new();
+        }
+    };
+    match sync_event::handle(&functions.sync_event, trigger, &request_id, ends_at).await {
+        Ok(answer) => answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "an invocation failed");
+            Vec::new()
+        }
+    }
+}
+
+async fn stream_driver(functions: Arc<Functions>, reader: StreamReader) {
+    reader.run(|event| invoke(&functions, event)).await;
+}
+
+async fn sweep_driver(functions: Arc<Functions>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        invoke(&functions, json!({"task": "sweep"})).await;
+    }
+}
+
+async fn queue_driver(functions: Arc<Functions>, mut messages: Messages, queue: LocalQueue) {
+    let workers = Arc::new(Semaphore::new(WORKERS));
+    let mut running = JoinSet::new();
+    while let Some(message) = messages.recv().await {
+        let (functions, workers, queue) = (Arc::clone(&functions), Arc::clone(&workers), queue.clone());
+        running.spawn(async move {
+            tokio::time::sleep_until(message.due).await;
+            // The semaphore is never closed.
+            let _permit = workers.acquire().await;
+            deliver(&functions, message, &queue).await;
+        });
+        while running.try_join_next().is_some() {}
+    }
+}
+
+async fn deliver(functions: &Functions, message: Message, queue: &LocalQueue) {
+    let record =
+        |pointer: &Pointer| json!({"messageId": "1", "eventSource": "aws:sqs", "body": json!(pointer).to_string()});
+    let failed = invoke(functions, json!({"Records": [record(&message.pointer)]})).await;
+    if !failed.is_empty() {
+        use certbridge_sync::ports::RetryQueue;
+        if let Err(error) = queue.send(&[(message.pointer, VISIBILITY)]).await {
+            tracing::warn!(%error, "a message is lost");
+        }
+    }
+}
+
+fn dynamodb_config(database: &EmbeddedDynamoDb) -> aws_sdk_dynamodb::Config {
+    aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("local"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+        .endpoint_url(database.endpoint())
+        .build()
+}
+
+fn streams_config(database: &EmbeddedDynamoDb) -> aws_sdk_dynamodbstreams::Config {
+    aws_sdk_dynamodbstreams::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("local"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+        .endpoint_url(database.endpoint())
+        .build()
+}
