@@ -56,8 +56,10 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let env = Env::process();
-    logs::init_local(&env);
-    match run(Cli::parse().command, env).await {
+    let command = Cli::parse().command;
+    // The demo shows what became of each event itself.
+    logs::init_local(&env, if matches!(command, Command::Demo { .. }) { "off" } else { "info" });
+    match run(command, env).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell if stderr is gone.

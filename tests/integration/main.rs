@@ -1,1 +1,18 @@
-//! Not yet.
+//! The bundle as a whole: over HTTP, in one process, as `certbridge up` runs it, and as the function `webhook` sees it.
+//!
+//! Each test has a data folder and ports of its own, and waits for conditions, never for a time.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+// The futures of the SDK, of the functions and of the engine lie deep in one another.
+#![recursion_limit = "256"]
+
+mod bad_input;
+mod breaker;
+mod certificate_sync;
+mod faults;
+mod http;
+// It ends what it starts with signals.
+#[cfg(unix)]
+mod restart;
+mod support;
+mod way_of_an_event;
+mod webhook_function;

@@ -62,8 +62,9 @@ impl StreamReader {
     ) {
         let mut rest = records;
         while !rest.is_empty() {
-            let event = json!({"Records": rest.iter().map(lambda_record).collect::<Vec<_>>()});
-            let failed = handle(event).await;
+            // The event source's filter: only inserts are events.
+            let inserts: Vec<_> = rest.iter().filter(|record| is_insert(record)).map(lambda_record).collect();
+            let failed = if inserts.is_empty() { Vec::new() } else { handle(json!({"Records": inserts})).await };
             let first = rest.iter().position(|record| failed.iter().any(|id| Some(id.as_str()) == sequence(record)));
             let done = first.unwrap_or(rest.len());
             if let Some(last) = done.checked_sub(1).and_then(|index| sequence(&rest[index])) {
@@ -106,6 +107,10 @@ impl StreamReader {
         };
         Some((shard, iterator.shard_iterator))
     }
+}
+
+fn is_insert(record: &Record) -> bool {
+    record.event_name == Some(OperationType::Insert)
 }
 
 fn sequence(record: &Record) -> Option<&str> {

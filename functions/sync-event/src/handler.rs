@@ -56,7 +56,9 @@ where
         Trigger::Sweep => {
             let engine = &app.engine;
             let sent = sweep(&engine.store, &engine.queue, engine.runtime.now(), SWEEP_LIMIT).await?;
-            tracing::info!(sent, "swept");
+            if sent > 0 {
+                tracing::info!(sent, "swept");
+            }
             app.metrics.emit(&[("SweepSent", sent as f64, certbridge_platform::metrics::Unit::Count)], &[]);
             Ok(BatchResponse::default())
         }
@@ -106,7 +108,7 @@ where
 
     /// Whether one part of a batch is done with, in one way or another.
     async fn one(&self, item: &Item, run: &Run) -> bool {
-        let span = span(item);
+        let span = span(item, &run.id);
         let result = async {
             match &item.content {
                 Ok(Content::Row(row)) => self.engine.sync_event(row, run).await,
@@ -164,14 +166,17 @@ fn group(item: &Item) -> String {
     }
 }
 
-fn span(item: &Item) -> tracing::Span {
+/// The span of one part of a batch. Which record an event speaks of is known once its row is read.
+fn span(item: &Item, request_id: &str) -> tracing::Span {
+    let record = tracing::field::Empty;
     match &item.content {
         Ok(Content::Row(row)) => {
-            let record = row.event.as_ref().map(|event| event.record.to_string());
-            tracing::info_span!("event", source = row.key.source, event = row.key.id, record)
+            tracing::info_span!("event", request_id, source = row.key.source, event_id = row.key.id, record)
         }
-        Ok(Content::Pointer(Pointer::Event(key))) => tracing::info_span!("event", source = key.source, event = key.id),
-        Ok(Content::Pointer(Pointer::Assert(key))) => tracing::info_span!("event", record = %key),
-        _ => tracing::info_span!("event", item = item.id),
+        Ok(Content::Pointer(Pointer::Event(key))) => {
+            tracing::info_span!("event", request_id, source = key.source, event_id = key.id, record)
+        }
+        Ok(Content::Pointer(Pointer::Assert(key))) => tracing::info_span!("event", request_id, record = %key),
+        _ => tracing::info_span!("event", request_id, item = item.id),
     }
 }

@@ -141,11 +141,11 @@ impl<I: Inbox, P: SecretProvider, T: Runtime> Webhook<I, P, T> {
         self.metrics.count(metric, &[("Source", source)]);
         match acceptance {
             Acceptance::Accepted { key } | Acceptance::Duplicate { key } => {
-                tracing::info!(source, event = %key.id, "{word}");
+                tracing::info!(source, event_id = %key.id, "{word}");
                 Answer::json(status, &json!({"status": word, "event_id": key.id}))
             }
             Acceptance::Quarantined { key, why } => {
-                tracing::error!(source, event = %key.id, reason = %why, "quarantined");
+                tracing::error!(source, event_id = %key.id, reason = %why, "quarantined");
                 // To the sender it is accepted: no retry of theirs can mend it.
                 Answer::json(status, &json!({"status": "accepted", "event_id": key.id}))
             }

@@ -88,15 +88,18 @@ impl SourceDefinition {
     /// Reads a definition and checks it.
     pub fn parse(file: &str, text: &str) -> Result<Self, DefinitionError> {
         let definition: Self = toml::from_str(text).map_err(|error| DefinitionError::syntax(file, &error))?;
-        DefinitionError::of(file, definition.faults()).map_or(Ok(definition), Err)
+        DefinitionError::of(file, definition.faults(file)).map_or(Ok(definition), Err)
     }
 
-    fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if !std::iter::once(&self.name).chain(&self.aliases).all(|name| plain(name)) {
-            faults.push("name: letters, digits and hyphens only".into());
+    fn faults(&self, file: &str) -> Vec<String> {
+        let mut faults: Vec<_> = name_fault(file, &self.name).into_iter().collect();
+        faults.extend(
+            self.aliases.iter().filter(|name| !is_plain(name)).map(|name| format!("aliases: {name:?} {PLAIN}")),
+        );
+        if !is_variable(&self.url_variable()) {
+            faults.push(format!("variable: {} is no variable's name", self.url_variable()));
         }
+        faults.extend(self.verification.faults().into_iter().map(|fault| format!("verification.{fault}")));
         if self.max_body_bytes > MAX_BODY_BYTES {
             faults.push(format!("max_body_bytes: at most {MAX_BODY_BYTES}"));
         }
@@ -108,9 +111,12 @@ impl SourceDefinition {
             let at = |fault: String| format!("records.{kind}: {fault}");
             faults.extend(rules.fields.faults(&self.tables).into_iter().map(at));
             faults.extend(rules.fields.canonical_faults(*kind).into_iter().map(at));
-            if rules.content == Content::Fetched && !rules.fetch_path.as_ref().is_some_and(|path| path.contains("{id}"))
-            {
+            let path = rules.fetch_path.as_deref();
+            if rules.content == Content::Fetched && !path.is_some_and(|path| path.contains("{id}")) {
                 faults.push(at("fetch_path: a path with {id}, since the content is fetched".into()));
+            }
+            if path.is_some_and(|path| !path.starts_with('/')) {
+                faults.push(at("fetch_path: it begins with a slash".into()));
             }
         }
         faults
@@ -118,6 +124,8 @@ impl SourceDefinition {
 
     /// Whether a delivery may come from this address. An unknown address passes only where any may.
     pub fn allows(&self, address: Option<IpAddr>) -> bool {
+        // An IPv4 address may come written as an IPv6 one.
+        let address = address.map(|address| address.to_canonical());
         self.allowed_cidrs.is_empty()
             || address.is_some_and(|address| self.allowed_cidrs.iter().any(|cidr| cidr.contains(&address)))
     }
@@ -134,7 +142,28 @@ impl SourceDefinition {
     }
 }
 
-/// What is wrong with a definition, all of it at once.
+const PLAIN: &str = "has something else than letters, digits and hyphens, or nothing";
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// What is wrong with the name that a file declares. It must be the file's own: a copy that still has the name of what
+/// it was copied from would take that one's place.
+pub(crate) fn name_fault(file: &str, name: &str) -> Option<String> {
+    let stem = file.rsplit('/').next().and_then(|file| file.strip_suffix(".toml"));
+    match stem {
+        _ if !is_plain(name) => Some(format!("name: {name:?} {PLAIN}")),
+        Some(stem) if stem != name => Some(format!("name: {name}, but the file is {stem}'s")),
+        _ => None,
+    }
+}
+
+/// What is wrong with a definition: all of it at once, unless it is no TOML of the right form, and then the first thing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}: {}", .faults.join("; "))]
 pub struct DefinitionError {

@@ -1,9 +1,9 @@
 //! What a destination is told: its definition, and the request that a canonical record becomes.
 
 use crate::{
-    definition::DefinitionError,
+    definition::{DefinitionError, name_fault},
     digest::{canonical_json, sha256_hex},
-    field::{Fields, Tables},
+    field::{Fields, Tables, identifier},
     problem::{Problem, Problems, Shape},
     record::{Kind, Record},
 };
@@ -88,18 +88,19 @@ impl DestinationDefinition {
     /// Reads a definition and checks it.
     pub fn parse(file: &str, text: &str) -> Result<Self, DefinitionError> {
         let definition: Self = toml::from_str(text).map_err(|error| DefinitionError::syntax(file, &error))?;
-        let mut faults = Vec::new();
-        for (kind, template) in &definition.requests {
-            let at = |fault: String| format!("requests.{kind}: {fault}");
-            faults.extend(template.fields.faults(&definition.tables).into_iter().map(at));
-            faults.extend(
-                template
-                    .placeholders()
-                    .filter(|name| template.fields.iter().all(|(field, _)| field != *name))
-                    .map(|name| at(format!("the path names {{{name}}}, which is no field"))),
-            );
+        DefinitionError::of(file, definition.faults(file)).map_or(Ok(definition), Err)
+    }
+
+    fn faults(&self, file: &str) -> Vec<String> {
+        let mut faults: Vec<_> = name_fault(file, &self.name).into_iter().collect();
+        if self.locations_path.as_ref().is_some_and(|path| !path.starts_with('/')) {
+            faults.push("locations_path: it begins with a slash".to_owned());
         }
-        DefinitionError::of(file, faults).map_or(Ok(definition), Err)
+        for (kind, template) in &self.requests {
+            let own = template.fields.faults(&self.tables).into_iter().chain(template.path_faults());
+            faults.extend(own.map(|fault| format!("requests.{kind}: {fault}")));
+        }
+        faults
     }
 
     /// The request that tells the destination of a record.
@@ -124,14 +125,35 @@ impl RequestTemplate {
         self.path.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name)
     }
 
+    fn path_faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if !self.path.starts_with('/') || self.path.contains(['?', '#']) {
+            faults.push("the path begins with a slash, and has neither query nor fragment".to_owned());
+        }
+        let named: usize = self.placeholders().count();
+        if self.path.matches('{').count() != named || self.path.matches('}').count() != named {
+            faults.push("the path has a brace without its other one".to_owned());
+        }
+        for name in self.placeholders() {
+            match self.fields.iter().find(|(field, _)| *field == name) {
+                None => faults.push(format!("the path names {{{name}}}, which is no field")),
+                Some((_, field)) if !field.always_has_a_value() => {
+                    faults.push(format!("the path names {{{name}}}, which must be required, or have a default"));
+                }
+                Some(_) => {}
+            }
+        }
+        faults
+    }
+
     fn path(&self, body: &Map<String, Value>) -> Result<String, Problems> {
         let mut path = self.path.clone();
         for name in self.placeholders() {
             let value = body.get(name);
-            let text = value.and_then(Value::as_str).filter(|text| !text.is_empty() && *text != "." && *text != "..");
+            let text = value.and_then(identifier).filter(|text| !matches!(text.as_str(), "" | "." | ".."));
             let text =
                 text.ok_or_else(|| Problems::one(Problem::new(name, Shape::of(value), "a text that a path can hold")))?;
-            path = path.replace(&format!("{{{name}}}"), &escape_segment(text));
+            path = path.replace(&format!("{{{name}}}"), &escape_segment(&text));
         }
         Ok(path)
     }

@@ -4,10 +4,11 @@ use crate::{
     definition::{Content, RecordRules},
     digest::sha256_of_parts,
     document::Document,
-    field::{OneOrMany, identifier},
+    either::PathOr,
+    field::{OneOrMany, identifier, is_blank},
     problem::{Problem, Problems, Shape},
     record::{Kind, RecordId, RecordKey},
-    verify::{Verified, read_timestamp},
+    verify::{Verified, header_fault, read_timestamp},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -196,15 +197,31 @@ pub struct EventRules {
 
 /// Where a part of the event stands: a JSONPath into the body, or a header.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[serde(from = "PathOr<HeaderPlace>")]
 pub enum EventPlace {
-    /// A JSONPath (RFC 9535).
+    /// A JSONPath (RFC 9535) that finds at most one value.
     Path(JsonPath),
     /// A header.
     Header {
         /// Its name.
         header: String,
     },
+}
+
+/// A header, as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeaderPlace {
+    header: String,
+}
+
+impl From<PathOr<HeaderPlace>> for EventPlace {
+    fn from(place: PathOr<HeaderPlace>) -> Self {
+        match place {
+            PathOr::Path(path) => Self::Path(path),
+            PathOr::Table(HeaderPlace { header }) => Self::Header { header },
+        }
+    }
 }
 
 /// Where a payload names its own source.
@@ -227,6 +244,15 @@ pub struct TypeRule {
     pub operation: Operation,
 }
 
+impl EventPlace {
+    fn header(&self) -> Option<&str> {
+        match self {
+            Self::Path(_) => None,
+            Self::Header { header } => Some(header),
+        }
+    }
+}
+
 impl EventRules {
     pub(crate) fn faults(&self, records: &BTreeMap<Kind, RecordRules>) -> Vec<String> {
         let missing = self.types.iter().filter(|(_, rule)| !records.contains_key(&rule.kind));
@@ -234,7 +260,29 @@ impl EventRules {
             missing.map(|(name, rule)| format!("types.{name}: there is no [records.{}]", rule.kind)).collect();
         let both = self.acknowledged.iter().filter(|name| self.types.contains_key(*name));
         faults.extend(both.map(|name| format!("acknowledged: {name} stands among the types too")));
+        for (name, places) in self.places() {
+            if places.as_slice().is_empty() {
+                faults.push(format!("{name}: it names no place"));
+            }
+            let headers = places.as_slice().iter().filter_map(EventPlace::header);
+            faults.extend(headers.filter_map(header_fault).map(|fault| format!("{name}: {fault}")));
+        }
+        if self.origin.as_ref().is_some_and(|origin| origin.accept.is_empty()) {
+            faults.push("origin: it accepts no word".to_owned());
+        }
         faults
+    }
+
+    /// Everything that is looked for, by name.
+    fn places(&self) -> impl Iterator<Item = (&'static str, &OneOrMany<EventPlace>)> {
+        let always = [("type", &self.type_), ("record_id", &self.record_id), ("time", &self.time)];
+        let declared = [
+            ("id", self.id.as_ref()),
+            ("revision", self.revision.as_ref()),
+            ("on_behalf_of", self.on_behalf_of.as_ref()),
+            ("origin", self.origin.as_ref().map(|origin| &origin.from)),
+        ];
+        always.into_iter().chain(declared.into_iter().filter_map(|(name, places)| Some((name, places?))))
     }
 }
 
@@ -303,8 +351,9 @@ impl Reader<'_> {
             rank: rule.operation.rank(),
             digest: crate::digest::sha256_hex(body),
         });
-        let on_behalf_of =
-            rules.on_behalf_of.as_ref().and_then(|places| self.find(places)).and_then(|found| identifier(&found));
+        // It only adorns the trail, so nothing about it makes an event unreadable.
+        let on_behalf_of = rules.on_behalf_of.as_ref().and_then(|places| self.find("on_behalf_of", places).ok()?);
+        let on_behalf_of = on_behalf_of.as_ref().and_then(identifier).map(|name| name.chars().take(256).collect());
         let record = RecordKey { kind: rule.kind, source: source.name.clone(), id };
         Ok(Reading::Event(Box::new(Event {
             key,
@@ -317,67 +366,74 @@ impl Reader<'_> {
         })))
     }
 
-    /// The first value at one of the places; null and blank texts are none.
-    fn find(&self, places: &OneOrMany<EventPlace>) -> Option<Value> {
-        places.as_slice().iter().find_map(|place| match place {
-            EventPlace::Path(path) => {
-                path.query(self.document).at_most_one().ok().flatten().filter(|value| !is_blank(value)).cloned()
+    /// The first value at one of the places. Null and blank texts are none; several values are one too many, since
+    /// choosing one of them would be a guess.
+    fn find(&self, field: &str, places: &OneOrMany<EventPlace>) -> Result<Option<Value>, Problem> {
+        for place in places.as_slice() {
+            let found = match place {
+                EventPlace::Path(path) => {
+                    let nodes = path.query(self.document);
+                    if nodes.len() > 1 {
+                        return Err(Problem::new(field, Shape::Array(nodes.len()), "a single value"));
+                    }
+                    nodes.first().cloned()
+                }
+                EventPlace::Header { header } => self.verified.headers().only(header).map_or_else(
+                    |refusal| {
+                        Err(Problem { found: refusal.to_string(), ..Problem::new(field, Shape::Missing, "a text") })
+                    },
+                    |text| Ok(text.map(Value::from)),
+                )?,
+            };
+            if let Some(value) = found.filter(|value| !is_blank(value)) {
+                return Ok(Some(value));
             }
-            EventPlace::Header { header } => {
-                self.verified.headers().only(header).ok().flatten().filter(|text| !text.is_empty()).map(Value::from)
-            }
-        })
+        }
+        Ok(None)
     }
 
     fn text(&mut self, field: &str, places: &OneOrMany<EventPlace>) -> Option<String> {
-        let found = self.find(places);
-        let text = found.as_ref().and_then(identifier);
-        if text.is_none() {
-            self.problem(field, found.as_ref(), "a text or a whole number");
-        }
-        text
+        let text = self.find(field, places).and_then(|found| {
+            let text = found.as_ref().and_then(identifier);
+            text.ok_or_else(|| Problem::new(field, Shape::of(found.as_ref()), "a text or a whole number"))
+        });
+        self.keep(text)
     }
 
     fn record_id(&mut self) -> Option<RecordId> {
         let text = self.text("record_id", &self.verified.source().event.record_id)?;
         let shape = Shape::String(text.chars().count());
-        RecordId::try_from(text)
-            .map_err(|error| self.problems.push(Problem::new("record_id", shape, error.to_string())))
-            .ok()
+        let id = RecordId::try_from(text).map_err(|error| Problem::new("record_id", shape, error.to_string()));
+        self.keep(id)
     }
 
     /// The time, with the text that it was read from.
     fn time(&mut self) -> Option<(String, Timestamp)> {
         let text = self.text("time", &self.verified.source().event.time)?;
-        let time = read_timestamp(&text);
-        if time.is_none() {
-            self.problem("time", Some(&Value::String(text.clone())), "RFC 3339, or epoch seconds or milliseconds");
-        }
-        time.map(|time| (text, time))
+        let shape = Shape::String(text.chars().count());
+        let time = read_timestamp(&text)
+            .ok_or_else(|| Problem::new("time", shape, "RFC 3339, or epoch seconds or milliseconds"));
+        self.keep(time).map(|time| (text, time))
     }
 
     fn revision(&mut self, places: &OneOrMany<EventPlace>) -> Option<u64> {
-        let found = self.find(places)?;
+        let found = self.find("revision", places);
+        let found = self.keep(found)??;
         let revision = found.as_u64().or_else(|| found.as_str()?.parse().ok());
-        if revision.is_none() {
-            self.problem("revision", Some(&found), "a whole number");
-        }
-        revision
+        self.keep(revision.ok_or_else(|| Problem::new("revision", Shape::of(Some(&found)), "a whole number")))
     }
 
     fn check_origin(&mut self) {
         let Some(origin) = &self.verified.source().event.origin else { return };
-        let Some(found) = self.find(&origin.from) else { return };
+        let found = self.find("source", &origin.from);
+        let Some(found) = self.keep(found).flatten() else { return };
         if !found.as_str().is_some_and(|text| origin.accept.iter().any(|word| word == text)) {
-            self.problem("source", Some(&found), &format!("one of {}", origin.accept.join(", ")));
+            let wanted = format!("one of {}", origin.accept.join(", "));
+            self.problems.push(Problem::new("source", Shape::of(Some(&found)), wanted));
         }
     }
 
-    fn problem(&mut self, field: &str, found: Option<&Value>, wanted: &str) {
-        self.problems.push(Problem::new(field, Shape::of(found), wanted));
+    fn keep<T>(&mut self, read: Result<T, Problem>) -> Option<T> {
+        read.map_err(|problem| self.problems.push(problem)).ok()
     }
-}
-
-fn is_blank(value: &Value) -> bool {
-    value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())
 }

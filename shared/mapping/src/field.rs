@@ -1,14 +1,18 @@
 //! One declared field: where its value stands, what it must be, and what to do without it.
 
 use crate::{
+    either::PathOr,
     problem::{Problem, Problems, Shape},
     record::{Holds, Kind},
 };
-use jiff::{Timestamp, civil::Date};
+use jiff::{
+    Timestamp,
+    civil::{Date, DateTime},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use serde_json_path::JsonPath;
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// Tables of a definition, by name: from a text to a text, such as from a group to a location.
 pub type Tables = BTreeMap<String, BTreeMap<String, String>>;
@@ -46,7 +50,7 @@ pub struct Field {
 
 /// A place that a value may stand at.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, from = "PathOr<Lookup>")]
 pub enum Place {
     /// A JSONPath (RFC 9535) that finds at most one value.
     Path(JsonPath),
@@ -59,8 +63,25 @@ pub enum Place {
     },
 }
 
+/// A look-up, as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lookup {
+    path: JsonPath,
+    table: String,
+}
+
+impl From<PathOr<Lookup>> for Place {
+    fn from(place: PathOr<Lookup>) -> Self {
+        match place {
+            PathOr::Path(path) => Self::Path(path),
+            PathOr::Table(Lookup { path, table }) => Self::Lookup { path, table },
+        }
+    }
+}
+
 /// One thing, or a list of them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum OneOrMany<T> {
     /// One.
@@ -88,7 +109,7 @@ pub enum FieldType {
     String,
     /// A text or a whole number, as a text: providers send ids as either.
     Identifier,
-    /// A whole number of 64 bits, or a text of one.
+    /// A whole number that every JSON parser reads exactly (at most 2^53 - 1, either way), or a text of one.
     Integer,
     /// `true` or `false`, or a text of either.
     Boolean,
@@ -161,7 +182,7 @@ impl Fields {
         let mut faults: Vec<_> = self
             .0
             .keys()
-            .filter(|name| kind.fields().iter().all(|field| field.name != *name))
+            .filter(|name| kind.field(name).is_none())
             .map(|name| format!("{name}: a {kind} has no such field"))
             .collect();
         for canonical in kind.fields() {
@@ -191,7 +212,7 @@ impl Field {
         })
     }
 
-    fn always_has_a_value(&self) -> bool {
+    pub(crate) fn always_has_a_value(&self) -> bool {
         matches!(self.on_missing(), OnMissing::Reject | OnMissing::Default)
     }
 
@@ -229,11 +250,14 @@ impl Field {
             self.on_missing == Some(OnMissing::Default) && self.default.is_none(),
             "on_missing = \"default\" needs a `default`",
         );
-        if self.type_ != FieldType::Enum
-            && let Some(default) = &self.default
-        {
-            fault(self.type_.read(default, &self.values).is_err(), "the default is not of the field's type");
-        }
+        fault(
+            !self.required && self.default.is_some() && self.on_missing.is_some_and(|what| what != OnMissing::Default),
+            "the `default` is never used: on_missing says otherwise",
+        );
+        fault(
+            self.default.as_ref().is_some_and(|default| self.default_value(default).is_none()),
+            "the default is not of the field's type",
+        );
         for place in self.from.as_slice() {
             if let Place::Lookup { table, .. } = place
                 && !tables.contains_key(table)
@@ -244,8 +268,17 @@ impl Field {
         faults
     }
 
+    /// The default as a value that is found would be written, so that both look alike to whoever reads on.
+    fn default_value(&self, default: &Value) -> Option<Value> {
+        match self.type_ {
+            // One of our words, not of the source's.
+            FieldType::Enum => default.is_string().then(|| default.clone()),
+            type_ => type_.read(default, &self.values).ok(),
+        }
+    }
+
     fn value(&self, name: &str, document: &Value, previous: Option<&Value>, tables: &Tables) -> Result<Value, Problem> {
-        let mut found = Shape::Missing;
+        let mut missing = (Shape::Missing, Cow::Borrowed(self.type_.wanted()));
         for place in self.from.as_slice() {
             match place.find(document, tables) {
                 Found::Value(value) => {
@@ -255,29 +288,39 @@ impl Field {
                         .map_err(|wanted| Problem::new(name, Shape::of(Some(&value)), wanted));
                 }
                 Found::Several(count) => return Err(Problem::new(name, Shape::Array(count), "a single value")),
-                // A later place, or `on_missing`, may still help; the shape tells an unlisted key from an absent one.
-                Found::Nothing(shape) if found == Shape::Missing => found = shape,
+                // A later place, or `on_missing`, may still help. What is told is the first thing that was there.
+                Found::Nothing(shape) if missing.0 == Shape::Missing => missing.0 = shape,
                 Found::Nothing(_) => {}
+                Found::Unlisted(shape, table) => {
+                    if matches!(missing.0, Shape::Missing | Shape::Null) {
+                        missing = (shape, format!("a key of the table {table}").into());
+                    }
+                }
             }
         }
         match self.on_missing() {
-            OnMissing::Reject => Err(Problem::new(name, found, self.type_.wanted())),
+            OnMissing::Reject => Err(Problem::new(name, missing.0, missing.1)),
             OnMissing::Null => Ok(Value::Null),
-            OnMissing::Default => Ok(self.default.clone().unwrap_or(Value::Null)),
+            OnMissing::Default => {
+                Ok(self.default.as_ref().and_then(|default| self.default_value(default)).unwrap_or(Value::Null))
+            }
             OnMissing::Keep => Ok(previous.and_then(|fields| fields.get(name)).cloned().unwrap_or(Value::Null)),
         }
     }
 }
 
-enum Found {
+/// What stands at a place.
+enum Found<'a> {
     Value(Value),
     Several(usize),
     Nothing(Shape),
+    /// Something that the table, which is named, does not list.
+    Unlisted(Shape, &'a str),
 }
 
 impl Place {
     /// What stands there. Null and blank texts are nothing.
-    fn find(&self, document: &Value, tables: &Tables) -> Found {
+    fn find(&self, document: &Value, tables: &Tables) -> Found<'_> {
         let path = match self {
             Self::Path(path) | Self::Lookup { path, .. } => path,
         };
@@ -287,22 +330,16 @@ impl Place {
             1 => nodes.first(),
             several => return Found::Several(several),
         };
-        let value = match value {
-            None | Some(Value::Null) => return Found::Nothing(Shape::Null),
-            Some(Value::String(text)) if text.trim().is_empty() => {
-                return Found::Nothing(Shape::String(text.chars().count()));
-            }
-            Some(value) => value,
+        let Some(value) = value.filter(|value| !is_blank(value)) else {
+            return Found::Nothing(Shape::of(value));
         };
         match self {
             Self::Path(_) => Found::Value(value.clone()),
             Self::Lookup { table, .. } => {
-                let key = FieldType::Identifier.read(value, &BTreeMap::new()).ok();
-                let entry =
-                    tables.get(table).zip(key.as_ref().and_then(Value::as_str)).and_then(|(table, key)| table.get(key));
+                let entry = tables.get(table).zip(identifier(value)).and_then(|(table, key)| table.get(&key));
                 match entry {
-                    Some(text) => Found::Value(Value::String(text.clone())),
-                    None => Found::Nothing(Shape::of(Some(value))),
+                    Some(text) => Found::Value(Value::from(text.as_str())),
+                    None => Found::Unlisted(Shape::of(Some(value)), table),
                 }
             }
         }
@@ -315,7 +352,7 @@ impl FieldType {
         match self {
             Self::String => "a text",
             Self::Identifier => "an id: a text or a whole number",
-            Self::Integer => "a whole number",
+            Self::Integer => "a whole number of at most 2^53 - 1",
             Self::Boolean => "true or false",
             Self::Date => "a day, YYYY-MM-DD",
             Self::DateTime => "a time, RFC 3339 with an offset",
@@ -325,13 +362,13 @@ impl FieldType {
     }
 
     /// The value in the type's own form, or what was wanted.
-    fn read(self, value: &Value, words: &BTreeMap<String, String>) -> Result<Value, String> {
-        let text = value.as_str();
+    pub(crate) fn read(self, value: &Value, words: &BTreeMap<String, String>) -> Result<Value, String> {
+        let text = value.as_str().map(str::trim);
         let read = match self {
-            Self::String => text.map(Value::from),
+            Self::String => value.as_str().map(Value::from),
             Self::Identifier => identifier(value).map(Value::from),
-            Self::Integer => value.as_i64().or_else(|| text?.trim().parse().ok()).map(Value::from),
-            Self::Boolean => value.as_bool().or_else(|| text?.trim().parse().ok()).map(Value::from),
+            Self::Integer => value.as_i64().or_else(|| text?.parse().ok()).filter(is_exact).map(Value::from),
+            Self::Boolean => value.as_bool().or_else(|| text?.parse().ok()).map(Value::from),
             Self::Date => text.and_then(date).map(|date| Value::from(date.to_string())),
             Self::DateTime => {
                 text.and_then(|text| text.parse::<Timestamp>().ok()).map(|at| Value::from(at.to_string()))
@@ -355,23 +392,28 @@ pub(crate) fn identifier(value: &Value) -> Option<String> {
     }
 }
 
+/// Whether a value says nothing: null, or a text of white space.
+pub(crate) fn is_blank(value: &Value) -> bool {
+    value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())
+}
+
+/// Whether canonical JSON, whose numbers are doubles, tells this number from its neighbours.
+fn is_exact(number: &i64) -> bool {
+    number.unsigned_abs() < 1 << 53
+}
+
 fn word(value: &Value) -> Option<String> {
     identifier(value).or_else(|| value.as_bool().map(|b| b.to_string()))
 }
 
 /// A day, or the day that a date with a time is written with.
 fn date(text: &str) -> Option<Date> {
-    let day = text.get(..10)?;
-    let rest = &text[10..];
+    let (day, time) = text.split_at_checked(10)?;
     let date = day.parse().ok()?;
-    (rest.is_empty()
-        || format!("{day}{rest}").parse::<jiff::civil::DateTime>().is_ok()
-        || text.parse::<Timestamp>().is_ok())
-    .then_some(date)
+    (time.is_empty() || text.parse::<DateTime>().is_ok() || text.parse::<Timestamp>().is_ok()).then_some(date)
 }
 
 fn email(text: &str) -> Option<String> {
-    let text = text.trim();
     let (local, domain) = text.split_once('@')?;
     let fits = !local.is_empty() && !domain.is_empty() && !domain.contains('@') && text.len() <= 254;
     (fits && !text.chars().any(|c| c.is_whitespace() || c.is_control())).then(|| text.to_lowercase())

@@ -16,6 +16,7 @@ pub mod definition;
 pub mod destination;
 pub mod digest;
 pub mod document;
+mod either;
 pub mod event;
 pub mod field;
 pub mod plan;

@@ -48,7 +48,8 @@ pub struct Plan {
 impl Plan {
     /// The plan from a source to a destination.
     pub fn new(source: Arc<SourceDefinition>, destination: Arc<DestinationDefinition>) -> Self {
-        let decides = canonical_json(&(&source.records, &source.tables, &destination.requests, &destination.tables));
+        let to = (&destination.name, &destination.requests, &destination.tables);
+        let decides = canonical_json(&(&source.records, &source.tables, to));
         let version = PlanVersion(sha256_hex(decides.as_bytes())[..16].to_owned());
         Self { source, destination, version }
     }
@@ -111,9 +112,11 @@ impl Plan {
         self.destination.request(record)
     }
 
-    /// Whether a canonical field is declared to tell something of a person.
+    /// Whether a canonical field tells something of a person: by its own nature, which no definition can talk away, or
+    /// because the source's definition says so. Of a field that nobody knows, it is assumed.
     pub fn is_personal(&self, key: &RecordKey, field: &str) -> bool {
-        self.source.records.get(&key.kind).is_none_or(|rules| rules.fields.is_personal(field))
+        key.kind.field(field).is_none_or(|canonical| canonical.personal)
+            || self.source.records.get(&key.kind).is_none_or(|rules| rules.fields.is_personal(field))
     }
 
     fn rules(&self, key: &RecordKey) -> Result<&RecordRules, Problems> {

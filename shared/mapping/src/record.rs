@@ -1,13 +1,13 @@
 //! Canonical records: what every source is mapped to, and every destination from.
 
 use crate::{
-    field::identifier,
+    field::{FieldType, identifier, is_blank},
     problem::{Problem, Problems, Shape},
 };
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::{fmt, str::FromStr};
+use serde_json::{Map, Value};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 /// The kinds of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,6 +23,11 @@ impl Kind {
         match self {
             Self::Certificate => Certificate::FIELDS,
         }
+    }
+
+    /// The canonical field of this name.
+    pub fn field(self, name: &str) -> Option<&'static CanonicalField> {
+        self.fields().iter().find(|field| field.name == name)
     }
 
     /// The canonical field that repeats the record's own id.
@@ -60,6 +65,22 @@ pub struct CanonicalField {
     pub holds: Holds,
     /// Whether a record cannot be without it.
     pub required: bool,
+    /// Whether it tells something of a person, whatever a definition says.
+    pub personal: bool,
+}
+
+impl CanonicalField {
+    const fn required(name: &'static str, holds: Holds) -> Self {
+        Self { name, holds, required: true, personal: false }
+    }
+
+    const fn optional(name: &'static str, holds: Holds) -> Self {
+        Self { name, holds, required: false, personal: false }
+    }
+
+    const fn personal(self) -> Self {
+        Self { personal: true, ..self }
+    }
 }
 
 /// What a canonical field may hold.
@@ -71,6 +92,20 @@ pub enum Holds {
     Date,
     /// One of these words.
     OneOf(&'static [&'static str]),
+}
+
+impl Holds {
+    /// The value as a canonical record holds it, or what was wanted.
+    fn read(self, value: &Value) -> Result<Value, String> {
+        match self {
+            Self::Text => identifier(value).map(Value::from).ok_or_else(|| "a text".to_owned()),
+            Self::Date => FieldType::Date.read(value, &BTreeMap::new()),
+            Self::OneOf(words) => {
+                let word = value.as_str().filter(|word| words.contains(word));
+                word.map(Value::from).ok_or_else(|| format!("one of {}", words.join(", ")))
+            }
+        }
+    }
 }
 
 /// Why a text is not an id.
@@ -214,21 +249,17 @@ pub struct Certificate {
 
 impl Certificate {
     const FIELDS: &[CanonicalField] = &[
-        CanonicalField { name: "certificate_id", holds: Holds::Text, required: true },
-        CanonicalField { name: "user_id", holds: Holds::Text, required: true },
-        CanonicalField { name: "issue_date", holds: Holds::Date, required: true },
-        CanonicalField { name: "location_id", holds: Holds::Text, required: true },
-        CanonicalField {
-            name: "status",
-            holds: Holds::OneOf(&["issued", "expired", "revoked", "deleted"]),
-            required: true,
-        },
-        CanonicalField { name: "expiry_date", holds: Holds::Date, required: false },
-        CanonicalField { name: "title", holds: Holds::Text, required: false },
-        CanonicalField { name: "group_name", holds: Holds::Text, required: false },
-        CanonicalField { name: "recipient_name", holds: Holds::Text, required: false },
-        CanonicalField { name: "recipient_email", holds: Holds::Text, required: false },
-        CanonicalField { name: "url", holds: Holds::Text, required: false },
+        CanonicalField::required("certificate_id", Holds::Text),
+        CanonicalField::required("user_id", Holds::Text).personal(),
+        CanonicalField::required("issue_date", Holds::Date),
+        CanonicalField::required("location_id", Holds::Text),
+        CanonicalField::required("status", Holds::OneOf(&["issued", "expired", "revoked", "deleted"])),
+        CanonicalField::optional("expiry_date", Holds::Date),
+        CanonicalField::optional("title", Holds::Text),
+        CanonicalField::optional("group_name", Holds::Text),
+        CanonicalField::optional("recipient_name", Holds::Text).personal(),
+        CanonicalField::optional("recipient_email", Holds::Text).personal(),
+        CanonicalField::optional("url", Holds::Text),
     ];
 }
 
@@ -294,49 +325,38 @@ impl Record {
     }
 }
 
-/// A record from canonical fields that a caller gives. The id may be left out, and so may the status of one that stands.
+/// A record from canonical fields that a caller gives. The id may be left out, and so may the status of one that
+/// stands. Null and blank texts are left out too, as they are in a source's document.
 pub(crate) fn given(key: &RecordKey, document: &Value) -> Result<Record, Problems> {
     let Some(members) = document.as_object() else {
         return Err(Problems::one(Problem::new("body", Shape::of(Some(document)), "an object")));
     };
-    let mut problems = Vec::new();
-    let mut fields = members.clone();
-    fields.entry(key.kind.id_field()).or_insert_with(|| Value::from(key.id.as_str()));
-    fields.entry("status").or_insert_with(|| Value::from("issued"));
-    for name in fields.keys().filter(|name| key.kind.fields().iter().all(|field| field.name != *name)) {
-        problems.push(Problem::new(
-            name.clone(),
-            Shape::of(fields.get(name)),
-            "a field that a record of this kind has",
-        ));
-    }
+    let unknown = members.iter().filter(|(name, _)| key.kind.field(name).is_none());
+    let mut problems: Vec<_> = unknown
+        .map(|(name, value)| {
+            let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+            Problem::new(name, Shape::of(Some(value)), "a field that a record of this kind has")
+        })
+        .collect();
+    let mut fields = Map::new();
     for field in key.kind.fields() {
-        let value = fields.get(field.name).filter(|value| !value.is_null());
-        let wanted = match (value, field.holds) {
-            (None, _) if field.required => Some("a value".to_owned()),
-            (None, _) => None,
-            (Some(value), Holds::Text) => identifier(value).is_none().then(|| "a text".to_owned()),
-            (Some(value), Holds::Date) => {
-                value.as_str().is_none_or(|text| text.parse::<Date>().is_err()).then(|| "a day, YYYY-MM-DD".to_owned())
-            }
-            (Some(value), Holds::OneOf(words)) => {
-                value.as_str().is_none_or(|text| !words.contains(&text)).then(|| format!("one of {}", words.join(", ")))
-            }
+        let stated = members.get(field.name);
+        let implied = || match field.name {
+            name if name == key.kind.id_field() => Some(Value::from(key.id.as_str())),
+            "status" => Some(Value::from("issued")),
+            _ => None,
         };
-        problems.extend(wanted.map(|wanted| Problem::new(field.name, Shape::of(value), wanted)));
-    }
-    if !problems.is_empty() {
-        return Err(Problems(problems));
-    }
-    for field in key.kind.fields().iter().filter(|field| field.holds == Holds::Text) {
-        if let Some(value) = fields.get_mut(field.name)
-            && let Some(text) = identifier(value)
-        {
-            *value = Value::from(text);
+        let value = match stated.filter(|value| !is_blank(value)).cloned().or_else(implied) {
+            Some(value) => field.holds.read(&value),
+            None if field.required => Err("a value".to_owned()),
+            None => continue,
+        };
+        match value {
+            Ok(value) => drop(fields.insert(field.name.to_owned(), value)),
+            Err(wanted) => problems.push(Problem::new(field.name, Shape::of(stated), wanted)),
         }
     }
-    fields.retain(|_, value| !value.is_null());
-    checked(key, Value::Object(fields))
+    if problems.is_empty() { checked(key, Value::Object(fields)) } else { Err(Problems(problems)) }
 }
 
 /// A record from canonical fields, if it is the one that `key` names.

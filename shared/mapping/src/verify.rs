@@ -9,8 +9,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::fmt;
 
-/// The headers of a request, borrowed. Names are compared without regard to case.
-#[derive(Debug, Clone, Default)]
+/// The headers of a request, borrowed. Names are compared without regard to case. In debug output they are names only:
+/// a value may be a token.
+#[derive(Clone, Default)]
 pub struct Headers<'a>(Vec<(&'a str, &'a [u8])>);
 
 impl<'a> Headers<'a> {
@@ -41,6 +42,12 @@ impl<'a> Headers<'a> {
     }
 }
 
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
 impl<'a> FromIterator<(&'a str, &'a [u8])> for Headers<'a> {
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a [u8])>>(headers: I) -> Self {
         Self(headers.into_iter().collect())
@@ -48,7 +55,7 @@ impl<'a> FromIterator<(&'a str, &'a [u8])> for Headers<'a> {
 }
 
 /// A request to `/webhooks/{source}`, before anything is known about it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Delivery<'a> {
     /// Its headers.
     pub headers: Headers<'a>,
@@ -56,6 +63,16 @@ pub struct Delivery<'a> {
     pub body: &'a [u8],
     /// What stood after the source in the path, if anything did.
     pub path_token: Option<&'a str>,
+}
+
+impl fmt::Debug for Delivery<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("headers", &self.headers)
+            .field("body_bytes", &self.body.len())
+            .field("has_path_token", &self.path_token.is_some())
+            .finish()
+    }
 }
 
 /// The keys that may prove a source's deliveries: at least one, none of them empty.
@@ -185,6 +202,31 @@ pub enum Scheme {
     Token(token::Token),
 }
 
+impl Scheme {
+    /// What is wrong with the declaration.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let headers = match self {
+            Self::HmacSha256(scheme) => {
+                let signed = scheme.timestamp.as_ref();
+                if signed.is_some_and(|signed| signed.tolerance_seconds == 0) {
+                    faults.push("timestamp: a tolerance of 0 s refuses every delivery".to_owned());
+                }
+                [Some(scheme.header.as_str()), signed.map(|signed| signed.header.as_str())]
+            }
+            Self::Token(scheme) => [scheme.header.as_deref(), None],
+        };
+        faults.extend(headers.into_iter().flatten().filter_map(header_fault));
+        faults
+    }
+}
+
+/// What is wrong with a header's name: nothing is ever sent under one that is no token (RFC 9110, section 5.6.2).
+pub(crate) fn header_fault(name: &str) -> Option<String> {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    (name.is_empty() || !name.bytes().all(is_token)).then(|| format!("header: {name:?} is no header's name"))
+}
+
 /// A delivery whose sender is proven. Only [`SourceDefinition::verify`] builds one.
 #[derive(Debug, Clone)]
 pub struct Verified<'a> {
@@ -240,7 +282,7 @@ impl SourceDefinition {
     }
 }
 
-/// A sender's timestamp: epoch seconds, epoch milliseconds (from 11 digits on), or RFC 3339.
+/// A sender's timestamp: epoch seconds, epoch milliseconds (from 12 digits on: from 1973), or RFC 3339.
 pub(crate) fn read_timestamp(text: &str) -> Option<Timestamp> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         let number: i64 = text.parse().ok()?;

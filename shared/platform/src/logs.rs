@@ -2,7 +2,10 @@
 
 use crate::config::Env;
 use serde_json::{Map, Value};
-use std::{fmt, io};
+use std::{
+    fmt,
+    io::{self, IsTerminal},
+};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -20,26 +23,30 @@ use tracing_subscriber::{
 /// nothing if logging was started before.
 pub fn init(env: &Env) {
     // Fails only if there is a subscriber already.
-    let _ = tracing::subscriber::set_global_default(flat(filter(env), io::stdout));
+    let _ = tracing::subscriber::set_global_default(flat(filter(env, "info"), io::stdout));
 }
 
-/// Starts logging to stderr for a person, at the same level. Does nothing if logging was started before.
-pub fn init_local(env: &Env) {
+/// Starts logging to stderr for a person, at the same level, or else at `default`; of the embedded database, only
+/// errors. Does nothing if logging was started before.
+pub fn init_local(env: &Env, default: &str) {
+    let quiet = "dynoxide=error".parse();
+    let filter = quiet.map_or_else(|_| filter(env, default), |directive| filter(env, default).add_directive(directive));
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter(env))
+        .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .compact()
         .finish();
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
-fn filter(env: &Env) -> EnvFilter {
+fn filter(env: &Env, default: &str) -> EnvFilter {
     let level = env.get("AWS_LAMBDA_LOG_LEVEL").map(|level| match level.as_str() {
         "FATAL" => "error".to_owned(),
         _ => level.to_lowercase(),
     });
-    let directives = level.or_else(|| env.get("RUST_LOG")).unwrap_or_else(|| "info".to_owned());
+    let directives = level.or_else(|| env.get("RUST_LOG")).unwrap_or_else(|| default.to_owned());
     EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"))
 }
 

@@ -19,7 +19,10 @@ use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
-use certbridge_mapping::{PlanVersion, RecordKey, digest::canonical_json};
+use certbridge_mapping::{
+    PlanVersion, RecordKey,
+    digest::{canonical_json, sha256_of_parts},
+};
 use certbridge_sync::{
     AuditRow, StoreError,
     ports::{ClaimError, CommitError, Records},
@@ -56,8 +59,7 @@ impl Records for DynamoStore {
         let request = self
             .client
             .transact_write_items()
-            // The audit row's hash covers record, fence and content: another commit has another token.
-            .client_request_token(commit.audit.hash.chars().take(36).collect::<String>())
+            .client_request_token(self.commit_token(commit))
             .set_transact_items(Some(self.parts_of(commit)?));
         let Err(error) = patiently(|| request.clone().send(), passes).await else { return Ok(()) };
         match error.as_service_error() {
@@ -75,6 +77,13 @@ impl Records for DynamoStore {
 }
 
 impl DynamoStore {
+    /// What makes a repeated commit one. Tokens are an account's, so the table is part of it; and the audit row's hash
+    /// covers record, fence and content, so that another commit has another token. 36 characters are the most.
+    fn commit_token(&self, commit: &Commit<'_>) -> String {
+        let digest = sha256_of_parts([self.tables.audit.as_bytes(), commit.audit.hash.as_bytes()]);
+        digest.chars().take(36).collect()
+    }
+
     /// A record's audit rows, the oldest first.
     ///
     /// # Errors

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// A table or a queue did not do what it was asked to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// It is there but wants less of us, or another transaction holds the row. Nothing was written.
+    /// It is there but wants less of us, or another transaction holds the row. Nothing was written, unless an earlier
+    /// try of the same call was, and its answer lost.
     #[error("the store is busy: {0}")]
     Busy(String),
     /// It could not be asked, or did not answer: what was asked for may have happened or not.

@@ -67,6 +67,7 @@ where
         let (InboxState::Pending, Some(event)) = (row.state, &row.event) else {
             return Ok(Disposition::Dropped("not pending"));
         };
+        tracing::Span::current().record("record", tracing::field::display(&event.record));
         match self.attempt(row, event, run).await {
             Ok(report) => Ok(Disposition::Settled(report)),
             Err(Failure::Moved) => Ok(Disposition::Dropped("settled by another worker")),

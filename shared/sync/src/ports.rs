@@ -40,7 +40,8 @@ pub trait Inbox: Send + Sync {
     /// The row of a key, read consistently.
     fn get(&self, key: &EventKey) -> impl Future<Output = Result<Option<InboxRow>, StoreError>> + Send;
 
-    /// Writes when a pending event is tried again. `false` if it is no longer pending at `attempt`.
+    /// Writes when a pending event is tried again. `false` if it is no longer pending at `attempt`; a repetition of the
+    /// very same write may be answered either way.
     fn reschedule(
         &self,
         key: &EventKey,
