@@ -152,7 +152,7 @@ impl Demo<'_> {
         let id = self.certificate("dora", "loc_atlantis")?;
         let body = self.event("certificate_created", &id, 5);
         self.play_one(Scene::new("a location that nobody knows", body, 202, "quarantined")).await?;
-        let body = b"this is not JSON".to_vec();
+        let body = self.id("this is not JSON").into_bytes();
         self.play_one(Scene::new("a proven delivery that is not JSON", body, 202, "quarantined")).await?;
         let id = self.certificate("ed", "loc_lyon")?;
         let body = self.event("certificate_created", &id, 6);
