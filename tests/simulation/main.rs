@@ -523,3 +523,45 @@ fn the_protocol_holds_whatever_happens() {
         }
     });
 }
+
+/// Every await point of a worker, one after the other: crashed there, everything must still come to its end.
+#[test]
+fn a_worker_may_crash_at_every_await_point() {
+    let mut crashes = 0;
+    // Histories differ in what is told: by a hint, by its payload, and as a deletion.
+    for seed in 0..24 {
+        for crash_at in 1.. {
+            let mut simulation = Simulation::new(seed);
+            simulation.world.lock().faults = false;
+            simulation.change(1);
+            let (source, body) = simulation.unsent.pop().unwrap();
+            simulation.unsent.clear();
+            simulation.send(source, body);
+            while !simulation.tasks.is_empty() {
+                simulation.poll(0);
+            }
+            simulation.deliver_stream();
+            let mut polled = 0;
+            while !simulation.tasks.is_empty() && polled < crash_at {
+                simulation.poll(0);
+                polled += 1;
+            }
+            let finished = simulation.tasks.is_empty();
+            if !finished {
+                simulation.crash(0);
+                crashes += 1;
+            }
+            let checked = simulation.check().and_then(|()| simulation.settle());
+            let plans = &DEFINITIONS.1;
+            let checked = checked.and_then(|()| {
+                checks::chained(&simulation.tables)?;
+                checks::converged(&simulation.tables, &simulation.world, plans, &simulation.newest)
+            });
+            checked.unwrap_or_else(|fault| panic!("seed {seed}, crashed at {crash_at}: {fault}"));
+            if finished {
+                break;
+            }
+        }
+    }
+    assert!(crashes > 100, "only {crashes} await points were crashed at");
+}

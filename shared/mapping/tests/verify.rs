@@ -209,7 +209,7 @@ fn a_timestamp_is_near_and_readable() {
 
 #[test]
 fn a_timestamp_and_a_body_do_not_run_together() {
-    // "177236640" "0.{body}" signs other bytes than "1772366400" "{body}" only because the stop is where it is.
+    // One signed text, `{SECONDS}.5.x`, cut in two places: only the first cut leaves a timestamp.
     let source = source(TIMED);
     let tag = source.sign(b"5.x", &SecretString::from(KEY), now());
     let headers: Vec<_> = tag.iter().map(|(name, value)| header(name, value)).collect();
