@@ -141,10 +141,10 @@ impl Demo<'_> {
         let fault = |fault: Fault, times: u32| fault.times(times).on("POST", &path);
         let server = self.providers()?.1.server();
         server.add_fault(fault(Fault::Status { status: 429, retry_after: Some("1".into()) }, 1));
-        server.add_fault(fault(Fault::status(503), 3));
+        server.add_fault(fault(Fault::status(503), 4));
         server.add_fault(fault(Fault::AnswerLost, 1));
         let body = self.event("certificate_created", &id, 4);
-        self.play_one(Scene::new("the destination fails five times", body, 202, "synced")).await?;
+        self.play_one(Scene::new("the destination fails six times", body, 202, "synced")).await?;
         self.holds(&id, "certificate_id", &id)
     }
 

@@ -51,9 +51,10 @@ impl Raw {
         Self { url, requests }
     }
 
-    /// An answer with its length.
+    /// An answer with its length, after which the connection is not used again.
     pub(crate) fn answering(head: &str, body: &str) -> Self {
-        Self::new(format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()), Then::Close)
+        let head = format!("HTTP/1.1 {head}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+        Self::new(head + body, Then::Close)
     }
 
     pub(crate) fn nothing_seen(&self) -> bool {

@@ -39,7 +39,7 @@ use tokio::{
 use webhook::Webhook;
 
 /// How long one invocation may take here: a killed process must not hold its records for long.
-const INVOCATION: SignedDuration = SignedDuration::from_secs(15);
+const INVOCATION: SignedDuration = SignedDuration::from_secs(12);
 /// How often overdue events are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(3);
 /// How many messages of the queue are worked on at the same time.

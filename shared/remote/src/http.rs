@@ -100,12 +100,14 @@ impl Http {
         let deadline = Instant::now() + timeout;
         let no_time = |_| error(provider, RemoteClass::Unreachable, "no time was left to send it");
         let key = timeout_at(deadline, api_key(keys, provider)).await.map_err(no_time)??;
-        let authorization = authorization(provider, call.authorization, &key)?;
         if Instant::now() >= deadline {
             return Err(error(provider, RemoteClass::Unreachable, "no time was left to send it"));
         }
         let mut request = self.client.request(call.method, call.url).headers(call.headers);
-        request = request.header(AUTHORIZATION, authorization);
+        // Without a key, the provider decides: behind a private gateway there may be none.
+        if let Some(key) = &key {
+            request = request.header(AUTHORIZATION, authorization(provider, call.authorization, key)?);
+        }
         if let Some(body) = call.body {
             request = request.json(body);
         }
@@ -113,6 +115,9 @@ impl Http {
         let answer = timeout_at(deadline, exchange(provider, request)).await.map_err(late)??;
         if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             keys.refused(provider);
+            if key.is_none() {
+                return Err(error(provider, RemoteClass::Unauthorized, format!("no api_key in the secret {provider}")));
+            }
         }
         Ok(answer)
     }
@@ -128,10 +133,9 @@ pub(crate) fn error(provider: &str, class: RemoteClass, message: impl Into<Strin
     RemoteError { provider: provider.to_owned(), class, message: message.into(), retry_after: None }
 }
 
-async fn api_key(keys: &impl ApiKeys, provider: &str) -> Result<SecretString, RemoteError> {
+async fn api_key(keys: &impl ApiKeys, provider: &str) -> Result<Option<SecretString>, RemoteError> {
     match keys.api_key(provider).await {
-        Ok(Some(key)) => Ok(key),
-        Ok(None) => Err(error(provider, RemoteClass::Unauthorized, format!("no api_key in the secret {provider}"))),
+        Ok(key) => Ok(key),
         // What the store says of a secret is its own affair, and may quote it.
         Err(StoreError::Refused(_)) => {
             Err(error(provider, RemoteClass::Unauthorized, format!("the secret {provider} may not be read")))

@@ -68,7 +68,7 @@ impl Default for Settings {
         Self {
             fetch_timeout: Duration::from_secs(8),
             push_timeout: Duration::from_secs(10),
-            quick_tries: 3,
+            quick_tries: 4,
             clock_skew: SignedDuration::from_secs(2),
             visibility_attempts: 3,
             retention: SignedDuration::from_hours(30 * 24),
@@ -657,7 +657,7 @@ fn quick_pause(error: &RemoteError, tries: u32, entropy: u128) -> Option<Duratio
         return None;
     }
     let pause =
-        error.retry_after.unwrap_or_else(|| jittered(Duration::from_millis(200) * 4u32.pow(tries - 1), entropy));
+        error.retry_after.unwrap_or_else(|| jittered(Duration::from_millis(200) * 3u32.pow(tries - 1), entropy));
     (pause <= LONGEST_QUICK_PAUSE).then_some(pause)
 }
 
