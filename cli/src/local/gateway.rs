@@ -11,7 +11,10 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use certbridge_platform::{
     Answer, Problem, ProblemType,
-    http::{GatewayResponse, handle},
+    http::{
+        GatewayResponse, handle,
+        routes::{ROUTES, Route},
+    },
     keys::presented,
 };
 use certbridge_sync::ports::Runtime;
@@ -26,50 +29,19 @@ const MAX_BODY: usize = 10 * 1024 * 1024;
 /// How long a function may take to answer.
 const TIMEOUT: SignedDuration = SignedDuration::from_secs(29);
 
-/// The routes that are there, and the scope that a caller needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
-    Webhook,
-    SyncCertificate,
-    Health,
-}
-
-impl Route {
-    /// The scope of the key that opens it.
-    fn scope(self) -> Option<&'static str> {
-        match self {
-            Self::Webhook | Self::Health => None,
-            Self::SyncCertificate => Some("sync:write"),
-        }
-    }
-}
-
-/// A request's route, its key and what stands in its path.
+/// A request's route, and what stands in its path.
 struct Matched {
-    route: Route,
-    key: &'static str,
+    route: &'static Route,
     parameters: BTreeMap<&'static str, String>,
 }
 
-fn route(method: &Method, path: &str) -> Option<Matched> {
+fn matched(method: &Method, path: &str) -> Option<Matched> {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let segments: Vec<_> = path.trim_start_matches('/').split('/').collect();
-    let matched = |route, key, parameters: Vec<(&'static str, &str)>| {
+    ROUTES.iter().find_map(|route| {
+        let parameters = route.parameters(method.as_str(), path)?;
         let parameters = parameters.into_iter().map(|(name, text)| (name, decoded(text))).collect();
-        Some(Matched { route, key, parameters })
-    };
-    match (method.as_str(), segments.as_slice()) {
-        ("POST", ["webhooks", source]) => matched(Route::Webhook, "POST /webhooks/{source}", vec![("source", source)]),
-        ("POST", ["webhooks", source, token]) => {
-            let parameters = vec![("source", *source), ("token", *token)];
-            matched(Route::Webhook, "POST /webhooks/{source}/{token}", parameters)
-        }
-        ("POST", ["certificates", id, "sync"]) => {
-            matched(Route::SyncCertificate, "POST /certificates/{id}/sync", vec![("id", id)])
-        }
-        ("GET", ["health"]) => matched(Route::Health, "GET /health", Vec::new()),
-        _ => None,
-    }
+        Some(Matched { route, parameters })
+    })
 }
 
 /// The gateway in front of the functions.
@@ -85,7 +57,10 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let Some(matched) = route(&method, uri.path()) else {
+    if uri.path() == "/health" && method == Method::GET {
+        return response(Answer::json(200, &json!({"status": "ok"})).into());
+    }
+    let Some(matched) = matched(&method, uri.path()) else {
         return response(Answer::from(Problem::new(ProblemType::NotFound)).into());
     };
     let owner = match authorize(&functions, matched.route, &headers).await {
@@ -104,18 +79,15 @@ async fn answer(
     let mut context = Context::default();
     context.request_id = request_id;
     context.deadline = (functions.runtime.now() + TIMEOUT).as_millisecond().unsigned_abs();
-    response(match matched.route {
-        Route::Webhook => handle(event, context, &|request| webhook::handle(&functions.webhook, request)).await,
-        Route::SyncCertificate => {
-            handle(event, context, &|request| sync_certificate::handle(&functions.sync_certificate, request)).await
-        }
-        Route::Health => Answer::json(200, &json!({"status": "ok"})).into(),
+    response(match matched.route.function {
+        "webhook" => handle(event, context, &|request| webhook::handle(&functions.webhook, request)).await,
+        _ => handle(event, context, &|request| sync_certificate::handle(&functions.sync_certificate, request)).await,
     })
 }
 
 /// What the authorizer does on AWS: the owner of the key, where the route needs one.
-async fn authorize(functions: &Functions, route: Route, headers: &HeaderMap) -> Result<Option<String>, Box<Problem>> {
-    let Some(scope) = route.scope() else { return Ok(None) };
+async fn authorize(functions: &Functions, route: &Route, headers: &HeaderMap) -> Result<Option<String>, Box<Problem>> {
+    let Some(scope) = route.scope else { return Ok(None) };
     let key = presented(headers).ok_or_else(|| Box::new(Problem::new(ProblemType::Unauthorized)))?;
     match functions.secrets.authorize(key, scope).await {
         Ok(caller) => Ok(Some(caller.owner)),
@@ -155,7 +127,7 @@ fn event(
     let path = percent_decode_str(uri.path()).decode_utf8_lossy().into_owned();
     json!({
         "version": "2.0",
-        "routeKey": matched.key,
+        "routeKey": matched.route.key,
         "rawPath": path,
         "rawQueryString": uri.query().unwrap_or_default(),
         "headers": joined,
@@ -165,7 +137,7 @@ fn event(
             "apiId": "local",
             "stage": "$default",
             "requestId": request_id,
-            "routeKey": matched.key,
+            "routeKey": matched.route.key,
             "timeEpoch": 0,
             "authorizer": owner.map(|owner| json!({"lambda": {"owner": owner}})),
             "http": {

@@ -4,6 +4,7 @@
 mod answer;
 mod problem;
 mod request;
+pub mod routes;
 
 use lambda_http::{
     Context, LambdaEvent, lambda_runtime,
