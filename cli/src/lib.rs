@@ -8,6 +8,7 @@
 pub mod demo;
 pub mod error;
 pub mod local;
+pub mod logs;
 pub mod sign;
 pub mod up;
 

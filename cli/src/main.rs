@@ -1,8 +1,8 @@
 //! The `certbridge` command.
 #![recursion_limit = "256"]
 
-use certbridge::{CliError, Options, demo, sign::sign, up::up};
-use certbridge_platform::{Env, logs};
+use certbridge::{CliError, Options, demo, logs, sign::sign, up::up};
+use certbridge_platform::Env;
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
 use std::{
@@ -58,7 +58,7 @@ async fn main() -> ExitCode {
     let env = Env::process();
     let command = Cli::parse().command;
     // The demo shows what became of each event itself.
-    logs::init_local(&env, if matches!(command, Command::Demo { .. }) { "off" } else { "info" });
+    let _written = logs::init(&env, if matches!(command, Command::Demo { .. }) { "off" } else { "info" });
     match run(command, env).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

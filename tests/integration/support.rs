@@ -138,7 +138,7 @@ impl World {
 
     /// On a folder that may have been used before.
     pub(crate) async fn start_in(folder: TempDir) -> Self {
-        let env = Env::from_iter([("", ""); 0]);
+        let env = Env::from_iter::<[(&str, &str); 0]>([]);
         let options = Options { data: folder.path().to_owned(), port: 0, sandbox: true, env };
         let local = Local::start(options).await.unwrap();
         let secrets = Value::Object(SecretsFile::in_folder(folder.path()).read().unwrap());
@@ -232,12 +232,17 @@ pub(crate) fn key(reply: &Reply) -> EventKey {
     EventKey { source: "accredible".to_owned(), id: reply.event_id() }
 }
 
-/// A record's trail, which ends where the record says.
+/// A record's trail, which ends where the record says. Read again if it grew meanwhile.
 pub(crate) async fn trail(store: &DynamoStore, key: &RecordKey) -> Vec<AuditRow> {
-    let rows = store.audit_rows(key).await.unwrap();
-    let head = store.read(key).await.unwrap().map(|row| row.audit).unwrap_or_default();
-    verify_chain(&rows, &head).unwrap();
-    rows
+    let head = async || store.read(key).await.unwrap().map(|row| row.audit).unwrap_or_default();
+    loop {
+        let before = head().await;
+        let rows = store.audit_rows(key).await.unwrap();
+        if head().await == before {
+            verify_chain(&rows, &before).unwrap();
+            return rows;
+        }
+    }
 }
 
 /// The events that settled a trail's rows, each with how often it did.

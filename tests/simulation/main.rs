@@ -9,11 +9,14 @@
 //! `SIMULATION_SEEDS=200000 cargo test --test simulation` runs more seeds; `SIMULATION_SEED=17` runs one and tells its
 //! story.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod checks;
 mod ports;
 mod world;
 
 use certbridge_mapping::{Definitions, Delivery, Keys, RecordKey};
+use certbridge_sync::ports::Runtime as _;
 use certbridge_sync::{
     Acceptance, Engine, Plans, Settings, accept,
     audit::Redactor,
@@ -54,7 +57,7 @@ static DEFINITIONS: LazyLock<(Definitions, Plans)> = LazyLock::new(|| {
 
 #[derive(Clone)]
 enum Source {
-    Stream(InboxRow),
+    Stream(Box<InboxRow>),
     Queue(Pointer),
 }
 
@@ -101,13 +104,13 @@ impl Simulation {
         let world = World::new(seed);
         let tables = MemoryStore::new();
         let plans = &DEFINITIONS.1;
-        let engine = || {
+        let engine = |skew| {
             Arc::new(Engine {
                 store: SimStore { tables: tables.clone(), world: world.clone() },
                 sources: SimSources(world.clone()),
                 destination: SimDestination(world.clone()),
                 queue: SimQueue(world.clone()),
-                runtime: SimRuntime(world.clone()),
+                runtime: SimRuntime { world: world.clone(), skew: SignedDuration::from_millis(skew) },
                 plans: plans.clone(),
                 redactor: Redactor::new("key"),
                 breakers: BreakerBoard::default(),
@@ -115,7 +118,7 @@ impl Simulation {
             })
         };
         Self {
-            engines: [engine(), engine()],
+            engines: [engine(-900), engine(900)],
             world: world.clone(),
             tables: tables.clone(),
             key: SecretString::from("simulated"),
@@ -198,7 +201,7 @@ impl Simulation {
 
     fn run(&mut self) -> Run {
         self.runs += 1;
-        let now = self.world.now();
+        let now = self.engine().runtime.now();
         let (deadline, ends_at) = (now + SignedDuration::from_secs(20), now + SignedDuration::from_secs(25));
         Run { id: format!("run-{}", self.runs), deadline, ends_at }
     }
@@ -236,7 +239,7 @@ impl Simulation {
     fn sweep(&mut self) {
         let engine = self.engine();
         let future = async move {
-            let now = engine.store.world.now();
+            let now = engine.runtime.now();
             let _ = sweep(&engine.store, &engine.queue, now, 100).await;
             true
         };
@@ -293,7 +296,7 @@ impl Simulation {
 
     fn again(&mut self, kind: Kind) {
         match kind {
-            Kind::Worker { given: Source::Stream(row), .. } => self.world.lock().stream.push(row),
+            Kind::Worker { given: Source::Stream(row), .. } => self.world.lock().stream.push(*row),
             Kind::Worker { given: Source::Queue(pointer), run } => self.world.lock().queue.push((pointer, run.ends_at)),
             Kind::Sender { source, body } => self.unsent.push((source, body)),
             Kind::Other => {}
@@ -375,7 +378,7 @@ impl Simulation {
         }
         drop(state);
         if !lost {
-            self.work(Source::Stream(row));
+            self.work(Source::Stream(Box::new(row)));
         }
     }
 

@@ -13,7 +13,7 @@ use certbridge_sync::{
     },
     row::{Claim, Commit, InboxRow, InboxState, Lease, Pointer, RecordRow, Release, Reschedule},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::{
     future::{Future, poll_fn},
     task::Poll,
@@ -21,7 +21,7 @@ use std::{
 };
 
 /// An await point: somebody else may go on before this task does, or this task may never go on.
-pub async fn point() {
+pub(crate) async fn point() {
     let mut passed = false;
     poll_fn(|_| {
         if passed {
@@ -34,9 +34,9 @@ pub async fn point() {
 }
 
 #[derive(Clone)]
-pub struct SimStore {
-    pub tables: MemoryStore,
-    pub world: World,
+pub(crate) struct SimStore {
+    pub(crate) tables: MemoryStore,
+    pub(crate) world: World,
 }
 
 impl SimStore {
@@ -173,7 +173,7 @@ impl Breakers for SimStore {
 }
 
 #[derive(Clone)]
-pub struct SimQueue(pub World);
+pub(crate) struct SimQueue(pub(crate) World);
 
 impl RetryQueue for SimQueue {
     async fn send(&self, pointers: &[(Pointer, Duration)]) -> Result<(), StoreError> {
@@ -193,7 +193,7 @@ impl RetryQueue for SimQueue {
 }
 
 #[derive(Clone)]
-pub struct SimSources(pub World);
+pub(crate) struct SimSources(pub(crate) World);
 
 impl Sources for SimSources {
     async fn fetch(&self, _plan: &Plan, key: &RecordKey, _timeout: Duration) -> Result<Fetched, RemoteError> {
@@ -205,14 +205,15 @@ impl Sources for SimSources {
                 &self.0,
             ));
         }
-        let fetched = self.0.fetch(key);
+        // Now and then the source does not show a record that it has.
+        let fetched = if self.0.strikes(4) { Fetched::NotFound } else { self.0.fetch(key) };
         point().await;
         Ok(fetched)
     }
 }
 
 #[derive(Clone)]
-pub struct SimDestination(pub World);
+pub(crate) struct SimDestination(pub(crate) World);
 
 impl Destination for SimDestination {
     async fn push(&self, request: &Request, idempotency_key: &str, _timeout: Duration) -> Result<Pushed, RemoteError> {
@@ -240,7 +241,10 @@ impl Destination for SimDestination {
 
     async fn check_location(&self, _location_id: &str, _timeout: Duration) -> Result<LocationCheck, RemoteError> {
         point().await;
-        Ok(self.0.location())
+        if self.0.strikes(10) {
+            return Err(failure("destinations/sim", [RemoteClass::Unanswered, RemoteClass::Failed], &self.0));
+        }
+        Ok(LocationCheck::Known)
     }
 }
 
@@ -250,21 +254,25 @@ fn failure<const N: usize>(provider: &str, classes: [RemoteClass; N], world: &Wo
     RemoteError { provider: provider.to_owned(), class, message: "simulated".into(), retry_after: None }
 }
 
+/// A process' clock, which is not quite the world's.
 #[derive(Clone)]
-pub struct SimRuntime(pub World);
+pub(crate) struct SimRuntime {
+    pub(crate) world: World,
+    pub(crate) skew: SignedDuration,
+}
 
 impl Runtime for SimRuntime {
     fn now(&self) -> Timestamp {
-        self.0.now()
+        self.world.now() + self.skew
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
-        let until = self.0.now() + duration;
-        let world = self.0.clone();
+        let until = self.world.now() + duration;
+        let world = self.world.clone();
         poll_fn(move |_| if world.now() >= until { Poll::Ready(()) } else { Poll::Pending })
     }
 
     fn random(&self) -> u128 {
-        self.0.lock().rng.u128(..)
+        self.world.lock().rng.u128(..)
     }
 }

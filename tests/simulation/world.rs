@@ -2,7 +2,7 @@
 
 use certbridge_mapping::{EventKey, RecordKey, Request};
 use certbridge_sync::{
-    ports::{Fetched, LocationCheck, Pushed},
+    ports::{Fetched, Pushed},
     row::{InboxRow, Lease, Pointer},
 };
 use fastrand::Rng;
@@ -13,63 +13,63 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-pub const HINTS: &str = "accredible";
-pub const PAYLOADS: &str = "ledger";
+pub(crate) const HINTS: &str = "accredible";
+pub(crate) const PAYLOADS: &str = "ledger";
 
 /// Everything outside the code under test. Clones share it.
 #[derive(Clone)]
-pub struct World(pub Arc<Mutex<State>>);
+pub(crate) struct World(pub(crate) Arc<Mutex<State>>);
 
-pub struct State {
-    pub now: Timestamp,
-    pub rng: Rng,
+pub(crate) struct State {
+    pub(crate) now: Timestamp,
+    pub(crate) rng: Rng,
     /// Whether anything may still go wrong.
-    pub faults: bool,
+    pub(crate) faults: bool,
     /// Whether this is a run in which workers freeze and wake up late, but neither die nor lose anything: what they
     /// do then, the protocol must mend by itself.
-    pub zombies: bool,
+    pub(crate) zombies: bool,
     /// What the source that is fetched from shows, by id.
-    pub source: BTreeMap<String, Value>,
+    pub(crate) source: BTreeMap<String, Value>,
     /// What the destination holds, by path.
-    pub destination: BTreeMap<String, Value>,
+    pub(crate) destination: BTreeMap<String, Value>,
     /// Requests that the destination will apply later.
-    pub late: Vec<Application>,
+    pub(crate) late: Vec<Application>,
     /// Inserted rows, not yet delivered.
-    pub stream: Vec<InboxRow>,
+    pub(crate) stream: Vec<InboxRow>,
     /// Messages, with the time from which they may be seen.
-    pub queue: Vec<(Pointer, Timestamp)>,
+    pub(crate) queue: Vec<(Pointer, Timestamp)>,
     /// Events that a sender was told were accepted.
-    pub acknowledged: BTreeSet<EventKey>,
+    pub(crate) acknowledged: BTreeSet<EventKey>,
     /// Every claim that was made, by idempotency key.
-    pub claims: BTreeMap<String, ClaimInfo>,
+    pub(crate) claims: BTreeMap<String, ClaimInfo>,
     /// The claims that were committed or released.
-    pub ended: BTreeSet<String>,
+    pub(crate) ended: BTreeSet<String>,
     /// The claims whose request was applied.
-    pub applied: BTreeSet<String>,
+    pub(crate) applied: BTreeSet<String>,
     /// What a port saw that must never be.
-    pub fault: Option<String>,
+    pub(crate) fault: Option<String>,
     /// Applications that came after their lease had ended, and that nobody has noticed yet.
-    pub unnoticed: BTreeSet<String>,
+    pub(crate) unnoticed: BTreeSet<String>,
     /// Events of which a worker noted that they must be pushed.
-    pub excused: BTreeSet<String>,
+    pub(crate) excused: BTreeSet<String>,
     /// What happened, for a failing seed.
-    pub story: Vec<String>,
+    pub(crate) story: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Application {
-    pub request: Request,
-    pub idempotency_key: String,
+pub(crate) struct Application {
+    pub(crate) request: Request,
+    pub(crate) idempotency_key: String,
 }
 
 #[derive(Clone, Debug)]
-pub struct ClaimInfo {
-    pub lease: Lease,
-    pub must_push: bool,
+pub(crate) struct ClaimInfo {
+    pub(crate) lease: Lease,
+    pub(crate) must_push: bool,
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
             now: "2026-03-01T00:00:00Z".parse().unwrap(),
             rng: Rng::with_seed(seed),
@@ -91,31 +91,31 @@ impl World {
         })))
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.lock().now
     }
 
     /// Whether a crash, or a request that is applied late, strikes now.
-    pub fn kills(&self, percent: u32) -> bool {
+    pub(crate) fn kills(&self, percent: u32) -> bool {
         let zombies = self.lock().zombies;
         !zombies && self.strikes(percent)
     }
 
     /// Whether a fault of this many in a hundred strikes now.
-    pub fn strikes(&self, percent: u32) -> bool {
+    pub(crate) fn strikes(&self, percent: u32) -> bool {
         let mut state = self.lock();
         state.faults && state.rng.u32(0..100) < percent
     }
 
-    pub fn advance(&self, by: SignedDuration) {
+    pub(crate) fn advance(&self, by: SignedDuration) {
         self.lock().now += by;
     }
 
-    pub fn tell(&self, line: impl FnOnce() -> String) {
+    pub(crate) fn tell(&self, line: impl FnOnce() -> String) {
         let line = line();
         let mut state = self.lock();
         let now = state.now;
@@ -123,7 +123,7 @@ impl World {
     }
 
     /// What the source answers about a record.
-    pub fn fetch(&self, key: &RecordKey) -> Fetched {
+    pub(crate) fn fetch(&self, key: &RecordKey) -> Fetched {
         match self.lock().source.get(key.id.as_str()) {
             None => Fetched::NotFound,
             Some(credential) => {
@@ -134,7 +134,7 @@ impl World {
     }
 
     /// Applies a request at the destination.
-    pub fn apply(&self, application: &Application) -> Pushed {
+    pub(crate) fn apply(&self, application: &Application) -> Pushed {
         let mut state = self.lock();
         let key = &application.idempotency_key;
         let over = state.ended.contains(key) || state.claims.get(key).is_none_or(|claim| claim.lease.until < state.now);
@@ -148,9 +148,5 @@ impl World {
         state.story.push(line);
         state.destination.insert(application.request.path.clone(), application.request.body.clone());
         Pushed { request_id: None }
-    }
-
-    pub fn location(&self) -> LocationCheck {
-        LocationCheck::Known
     }
 }

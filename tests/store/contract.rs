@@ -11,7 +11,7 @@ use certbridge_mapping::{Operation, digest::sha256_hex, event::Order, record::Ce
 use certbridge_sync::{
     breaker::BreakerState,
     ports::{ClaimError, CommitError, Inserted},
-    row::{INDEX_SHARDS, InboxRow, InboxState, RecordRow, Release},
+    row::{INDEX_SHARDS, InboxRow, InboxState, RecordRow, Release, Reschedule, Settle},
     verify_chain,
 };
 use futures::future::join_all;
@@ -102,8 +102,21 @@ pub(crate) async fn a_pending_row_is_rescheduled(store: impl Subject) {
     store.insert(&row).await.unwrap();
     let to = reschedule(1, 90);
     assert_eq!(store.reschedule(&row.key, 0, &to).await, Ok(true));
-    let moved = InboxRow { attempt: 1, next_at: at(90), reason: Some(to.reason), must_push: true, ..row };
+    let reason = Some(to.reason);
+    let moved = InboxRow { attempt: 1, unseen: 2, next_at: at(90), reason, must_push: true, ..row };
     assert_eq!(store.get(&moved.key).await, Ok(Some(moved)));
+}
+
+/// Whoever reschedules may have read the row before it was set.
+pub(crate) async fn a_doubt_about_a_row_stays(store: impl Subject) {
+    let (key, event) = (record_key("10"), InboxRow { must_push: true, ..row("e") });
+    store.insert(&event).await.unwrap();
+    let to = Reschedule { must_push: false, ..reschedule(0, 90) };
+    assert_eq!(store.reschedule(&event.key, 0, &to).await, Ok(true));
+    assert!(store.get(&event.key).await.unwrap().unwrap().must_push);
+    let claim = store.claim(&key, &lease("a", 30), at(0)).await.unwrap();
+    let (audit, knowing) = (audit(&claim), settle(&event.key, 0).map(|settle| Settle { must_push: true, ..settle }));
+    assert_eq!(store.commit(&commit(&claim, None, &audit, knowing)).await, Ok(()));
 }
 
 pub(crate) async fn a_row_that_moved_is_not_rescheduled(store: impl Subject) {
@@ -320,6 +333,7 @@ pub(crate) async fn a_commit_writes_record_trail_and_event(store: impl Subject) 
     assert_eq!(store.commit(&commit(&claim, Some(&state), &audit, settle(&event.key, 2))).await, Ok(()));
 
     let committed = RecordRow {
+        fetched_at: Some(precisely(1)),
         key: key.clone(),
         fence: 1,
         clean_fence: 1,
@@ -362,10 +376,10 @@ pub(crate) async fn a_commit_without_a_state_keeps_the_old_one(store: impl Subje
 pub(crate) async fn every_field_of_a_state_comes_back(store: impl Subject) {
     let key = record_key("10");
     let mut bare = state("Rust");
-    (bare.version, bare.fetched_at) = (None, None);
+    bare.version = None;
     let timed = certbridge_sync::row::RecordState {
         version: Some(version(Order::Time(precisely(7)))),
-        record: bare.record.clone().deleted(),
+        record: bare.record.clone().after(Operation::Deleted),
         ..state("Rust")
     };
     let mut states = vec![state("Rust"), bare, timed];
@@ -433,6 +447,7 @@ pub(crate) async fn an_event_that_moved_commits_nothing(store: impl Subject) {
         InboxRow { attempt: 1, ..row("later") },
         InboxRow { state: InboxState::Settled, settled_by: Some(7), ..row("settled") },
         InboxRow { state: InboxState::Quarantined, ..row("aside") },
+        InboxRow { must_push: true, ..row("doubted") },
     ];
     let claim = store.claim(&key, &lease("a", 30), at(0)).await.unwrap();
     let before = store.read(&key).await;

@@ -10,7 +10,7 @@ use certbridge_sync::{
     StoreError,
     breaker::BreakerState,
     ports::{Breakers, ClaimError, CommitError, Inbox, Inserted, Records},
-    row::{InboxState, Release},
+    row::{InboxState, Release, Settle},
 };
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -122,7 +122,8 @@ async fn each_operation_is_one_call() {
     assert_eq!(world.calls(), ["UpdateItem"], "a refused claim");
     store.reschedule(&event.key, 0, &reschedule(1, 90)).await.unwrap();
     assert_eq!(world.calls(), ["UpdateItem"]);
-    store.commit(&commit(&claim, Some(&state("Rust")), &audit(&claim), settle(&event.key, 1))).await.unwrap();
+    let knowing = settle(&event.key, 1).map(|settle| Settle { must_push: true, ..settle });
+    store.commit(&commit(&claim, Some(&state("Rust")), &audit(&claim), knowing)).await.unwrap();
     assert_eq!(world.calls(), ["TransactWriteItems"], "a commit");
     store.release(&claim, Release::Clean).await.unwrap();
     store.set_aside(&event.key, 1, InboxState::Failed, "x").await.unwrap();
@@ -355,7 +356,8 @@ async fn a_conflict_passes() {
     for codes in [["TransactionConflict", "None", "None"], ["None", "None", "ThrottlingError"]] {
         world.fail("TransactWriteItems", &cancelled_by(codes), 1);
     }
-    let answer = world.store.commit(&commit(&claim, None, &audit(&claim), settle(&event.key, 1))).await;
+    let knowing = settle(&event.key, 1).map(|settle| Settle { must_push: true, ..settle });
+    let answer = world.store.commit(&commit(&claim, None, &audit(&claim), knowing)).await;
     assert_eq!(answer, Ok(()));
     assert_eq!(world.calls().len(), 9);
 }

@@ -53,6 +53,7 @@ contract! {
     every_state_operation_and_order_comes_back,
     keys_may_hold_separators,
     a_pending_row_is_rescheduled,
+    a_doubt_about_a_row_stays,
     a_row_that_moved_is_not_rescheduled,
     a_pending_row_is_set_aside,
     a_row_that_moved_is_not_set_aside,

@@ -60,7 +60,8 @@ async fn delays_are_rounded_up_and_cut_to_what_the_queue_can_hold() {
 #[tokio::test]
 async fn a_message_is_the_pointer_and_no_more() {
     let (queue, seen) = queue(200, json!({"Successful": [], "Failed": []})).await;
-    let pointers = [Pointer::Event(sample::event_key("e")), Pointer::Assert(sample::record_key("10"))];
+    let pointers =
+        [Pointer::Event(sample::event_key("e")), Pointer::Assert { record: sample::record_key("10"), attempt: 3 }];
     queue.send(&pointers.clone().map(|pointer| (pointer, Duration::ZERO))).await.unwrap();
     let batch = seen.lock().unwrap()[0].clone();
     let bodies = batch["Entries"].as_array().unwrap().iter().map(|entry| entry["MessageBody"].as_str().unwrap());

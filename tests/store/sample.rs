@@ -48,6 +48,7 @@ pub(crate) fn row_of(key: EventKey, body: &[u8]) -> InboxRow {
         proven_by: "key-1".into(),
         state: InboxState::Pending,
         attempt: 0,
+        unseen: 0,
         next_at: at(60),
         reason: None,
         must_push: false,
@@ -73,7 +74,13 @@ pub(crate) fn version(at: Order) -> Version {
 }
 
 pub(crate) fn reschedule(attempt: u32, second: i64) -> Reschedule {
-    Reschedule { attempt, next_at: at(second), reason: "sources/accredible: throttled".into(), must_push: true }
+    Reschedule {
+        attempt,
+        next_at: at(second),
+        unseen: 2,
+        reason: "sources/accredible: throttled".into(),
+        must_push: true,
+    }
 }
 
 pub(crate) fn lease(owner: &str, until: i64) -> Lease {
@@ -97,7 +104,6 @@ pub(crate) fn state(title: &str) -> RecordState {
     RecordState {
         record: Record::Certificate(certificate),
         version: Some(version(Order::Revision(u64::MAX))),
-        fetched_at: Some(precisely(1)),
         fingerprint: "f".repeat(64),
         plan: PlanVersion::from("0123456789abcdef".to_owned()),
         synced_at: precisely(2),
@@ -135,9 +141,9 @@ pub(crate) fn commit<'a>(
     audit: &'a AuditRow,
     settle: Option<Settle<'a>>,
 ) -> Commit<'a> {
-    Commit { claim, state, salt: "salt", audit, settle }
+    Commit { claim, state, fetched_at: state.map(|_| precisely(1)), salt: "salt", audit, settle }
 }
 
 pub(crate) fn settle(key: &EventKey, attempt: u32) -> Option<Settle<'_>> {
-    Some(Settle { key, attempt, outcome: "synced", expires_at: at(86_400) })
+    Some(Settle { key, attempt, must_push: false, outcome: "synced", expires_at: at(86_400) })
 }

@@ -8,7 +8,7 @@ use certbridge_sync::ports::Runtime;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -27,7 +27,12 @@ pub struct DataFolder {
 impl DataFolder {
     /// Opens or makes a folder, and holds it.
     pub fn open(path: &Path) -> Result<Self, CliError> {
-        fs::create_dir_all(path).map_err(CliError::file(path))?;
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        // Certificates and keys are nobody else's business on a shared machine.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path).map_err(CliError::file(path))?;
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path).map_err(CliError::file(&lock_path))?;
         match lock.try_lock() {

@@ -79,10 +79,24 @@ async fn answer(
     let mut context = Context::default();
     context.request_id = request_id;
     context.deadline = (functions.runtime.now() + TIMEOUT).as_millisecond().unsigned_abs();
-    response(match matched.route.function {
+    // In a task of its own: on AWS, too, a function goes on when its caller hangs up.
+    let invoked = tokio::spawn(invoke(functions, matched.route.function, event, context)).await;
+    invoked.map_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response(), response)
+}
+
+async fn invoke(
+    functions: Arc<Functions>,
+    function: &'static str,
+    event: LambdaRequest,
+    context: Context,
+) -> GatewayResponse {
+    match function {
         "webhook" => handle(event, context, &|request| webhook::handle(&functions.webhook, request)).await,
-        _ => handle(event, context, &|request| sync_certificate::handle(&functions.sync_certificate, request)).await,
-    })
+        "sync-certificate" => {
+            handle(event, context, &|request| sync_certificate::handle(&functions.sync_certificate, request)).await
+        }
+        _ => Answer::from(Problem::new(ProblemType::Internal)).into(),
+    }
 }
 
 /// What the authorizer does on AWS: the owner of the key, where the route needs one.

@@ -42,7 +42,10 @@ impl StreamReader {
             };
             while let Some(current) = iterator.take() {
                 let answer = self.client.get_records().shard_iterator(current).limit(BATCH).send().await;
-                let Ok(answer) = answer else { break };
+                let Ok(answer) = answer else {
+                    tokio::time::sleep(BROKEN).await;
+                    break;
+                };
                 let records = answer.records.unwrap_or_default();
                 if records.is_empty() {
                     tokio::time::sleep(IDLE).await;

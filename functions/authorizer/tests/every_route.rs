@@ -1,4 +1,5 @@
 //! Every route with every kind of key.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use authorizer::{Authorizer, Decision, handle};
 use certbridge_platform::{

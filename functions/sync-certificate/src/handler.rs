@@ -8,7 +8,7 @@ use certbridge_sync::{
     audit::Action,
     event::SyncRequest,
     ports::{Breakers, Destination, Inbox, Records, RetryQueue, Runtime, Sources},
-    sync::{Failure, Report, Run},
+    sync::{Failure, Report, Run, Unsettled},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -55,7 +55,7 @@ where
     let now = engine.runtime.now();
     let run = run(&request, now);
     let result = if wish.dry_run {
-        engine.dry_run(&wish.request, &run).await
+        engine.dry_run(&wish.request, &run).await.map_err(Unsettled::from)
     } else {
         engine.sync_now(&wish.request, &run).await
     };
@@ -67,10 +67,10 @@ where
             app.metrics.count("SyncedOnDemand", &[("Outcome", outcome)]);
             Answer::json(200, &body(record, &report, wish.dry_run))
         }
-        Err(failure) => {
-            tracing::warn!(%record, %failure, owner = wish.request.owner, "not synced on demand");
+        Err(unsettled) => {
+            tracing::warn!(%record, %unsettled, owner = wish.request.owner, "not synced on demand");
             app.metrics.count("SyncOnDemandFailed", &[]);
-            problem(&failure, engine.runtime.now()).into()
+            problem(&unsettled, engine.runtime.now()).into()
         }
     }
 }
@@ -90,7 +90,7 @@ fn engine_wish<S, R, D, Q, T>(engine: &Engine<S, R, D, Q, T>, request: &Request)
         Some("true" | "") => true,
         Some(_) => return Err(problem(ProblemType::MalformedRequest, "dry_run is true or false.".into())),
     };
-    let key = RecordKey { kind: Kind::Certificate, source: source.to_owned(), id };
+    let key = RecordKey { kind: Kind::Certificate, source: plan.source().name.clone(), id };
     let given = given(plan, &key, request.body().as_ref())?;
     Ok(Wish { request: SyncRequest { key, given, owner }, dry_run })
 }
@@ -132,24 +132,24 @@ fn body(record: &RecordKey, report: &Report, dry_run: bool) -> serde_json::Value
 }
 
 /// What a failure is to the caller.
-fn problem(failure: &Failure, now: Timestamp) -> Problem {
+fn problem(unsettled: &Unsettled, now: Timestamp) -> Problem {
     let until =
         |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default().max(Duration::from_secs(1));
     let soon = Duration::from_secs(5);
-    match failure {
+    match &unsettled.failure {
         Failure::Leased { until: at } => {
             Problem::new(ProblemType::Conflict).detail("The record is being synced right now.").retry_after(until(*at))
         }
         Failure::Replaced { .. } | Failure::Moved => Problem::new(ProblemType::Conflict)
             .detail("Another sync of the record overtook this one.")
             .retry_after(soon),
-        Failure::Parked { provider, until: at } => Problem::new(ProblemType::Unavailable)
-            .detail(format!("{provider} does not take our key: a person must look."))
+        Failure::Parked { until: at, .. } => Problem::new(ProblemType::Unavailable)
+            .detail("A provider does not take our key: a person must look.")
             .retry_after(until(*at)),
         Failure::OutOfTime => Problem::new(ProblemType::Unavailable).retry_after(soon),
-        Failure::Transient { retry_after, not_before, .. } => Problem::new(ProblemType::BadGateway)
+        Failure::Transient { retry_after, .. } => Problem::new(ProblemType::BadGateway)
             .detail("A provider failed in a way that may pass.")
-            .retry_after(retry_after.or(not_before.map(until)).unwrap_or(soon)),
+            .retry_after(retry_after.or(unsettled.not_before.map(until)).unwrap_or(soon)),
         Failure::NotVisible(_) | Failure::NotFound => {
             Problem::new(ProblemType::NotFound).detail("The source has no certificate of this id.")
         }

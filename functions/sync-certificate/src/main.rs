@@ -4,22 +4,21 @@
 
 use certbridge_platform::{Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, http, logs, metrics::NAMESPACE};
 use certbridge_store::{DynamoStore, SqsRetryQueue};
-use certbridge_wiring::{Destination, engine};
+use certbridge_wiring::{EngineConfig, engine};
 use std::sync::Arc;
-use sync_certificate::{Config, SyncCertificate, handle};
+use sync_certificate::{SyncCertificate, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::process();
     logs::init(&env);
-    let config = Config::read(&env)?;
-    let destination = Destination::read(&env)?;
+    let config = EngineConfig::read(&env)?;
     let sdk = aws::sdk_config().await;
     let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables);
     let queue = SqsRetryQueue::new(aws_sdk_sqs::Client::new(&sdk), config.retry_queue_url);
     let secrets = Arc::new(Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime));
     let metrics = Metrics::new(NAMESPACE, "sync-certificate", SystemRuntime);
-    let engine = engine(&env, destination, store, secrets, queue, &metrics).await?;
+    let engine = engine(&env, config.destination, store, secrets, queue, &metrics).await?;
     let app = SyncCertificate { engine, metrics };
     http::serve(|request| handle(&app, request)).await
 }

@@ -11,7 +11,7 @@ use certbridge_sync::{
 };
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use tracing::Instrument;
 
 /// How many records are worked on at the same time.
@@ -75,11 +75,7 @@ where
 {
     /// Works on a batch: several records at the same time, what belongs to one record in its order.
     async fn batch(&self, items: Vec<Item>, request_id: &str, ends_at: Timestamp) -> BatchResponse {
-        let mut groups: BTreeMap<String, Vec<Item>> = BTreeMap::new();
-        for item in items {
-            groups.entry(group(&item)).or_default().push(item);
-        }
-        let failures: Vec<Vec<String>> = stream::iter(groups.into_values())
+        let failures: Vec<Vec<String>> = stream::iter(groups(items))
             .map(|group| self.in_order(group, request_id, ends_at))
             .buffer_unordered(CONCURRENCY)
             .collect()
@@ -156,12 +152,27 @@ where
     }
 }
 
+/// The parts of a batch by what must be worked on in order, the groups themselves in the batch's order: where time runs
+/// out, a stream goes on from the first part that was not done.
+fn groups(items: Vec<Item>) -> Vec<Vec<Item>> {
+    let mut places = HashMap::new();
+    let mut groups: Vec<Vec<Item>> = Vec::new();
+    for item in items {
+        let place = *places.entry(group(&item)).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.push(item),
+            None => groups.push(vec![item]),
+        }
+    }
+    groups
+}
+
 /// What must be worked on in order: one record's events. Of a pointer, only the event is known.
 fn group(item: &Item) -> String {
     match &item.content {
         Ok(Content::Row(row)) => row.event.as_ref().map_or_else(|| item.id.clone(), |event| event.record.to_string()),
         Ok(Content::Pointer(Pointer::Event(key))) => key.to_string(),
-        Ok(Content::Pointer(Pointer::Assert(key))) => key.to_string(),
+        Ok(Content::Pointer(Pointer::Assert { record, .. })) => record.to_string(),
         _ => item.id.clone(),
     }
 }
@@ -176,7 +187,9 @@ fn span(item: &Item, request_id: &str) -> tracing::Span {
         Ok(Content::Pointer(Pointer::Event(key))) => {
             tracing::info_span!("event", request_id, source = key.source, event_id = key.id, record)
         }
-        Ok(Content::Pointer(Pointer::Assert(key))) => tracing::info_span!("event", request_id, record = %key),
+        Ok(Content::Pointer(Pointer::Assert { record, .. })) => {
+            tracing::info_span!("event", request_id, record = %record)
+        }
         _ => tracing::info_span!("event", request_id, item = item.id),
     }
 }

@@ -2,10 +2,8 @@
 //! them overdue.
 #![warn(missing_docs)]
 
-mod config;
 mod handler;
 mod trigger;
 
-pub use config::Config;
 pub use handler::{SyncEvent, handle};
-pub use trigger::{BatchResponse, Trigger};
+pub use trigger::{BatchResponse, Content, Item, Trigger};

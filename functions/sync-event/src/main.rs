@@ -4,25 +4,24 @@
 
 use certbridge_platform::{Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, logs, metrics::NAMESPACE};
 use certbridge_store::{DynamoStore, SqsRetryQueue};
-use certbridge_wiring::{Destination, engine};
+use certbridge_wiring::{EngineConfig, engine};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use std::sync::Arc;
-use sync_event::{BatchResponse, Config, SyncEvent, handle};
+use sync_event::{BatchResponse, SyncEvent, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let env = Env::process();
     logs::init(&env);
-    let config = Config::read(&env)?;
-    let destination = Destination::read(&env)?;
+    let config = EngineConfig::read(&env)?;
     let sdk = aws::sdk_config().await;
     let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables);
     let queue = SqsRetryQueue::new(aws_sdk_sqs::Client::new(&sdk), config.retry_queue_url);
     let secrets = Arc::new(Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime));
     let metrics = Metrics::new(NAMESPACE, "sync-event", SystemRuntime);
-    let engine = engine(&env, destination, store, secrets, queue, &metrics).await?;
+    let engine = engine(&env, config.destination, store, secrets, queue, &metrics).await?;
     let app = &SyncEvent { engine, metrics };
 
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {

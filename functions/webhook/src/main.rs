@@ -21,14 +21,11 @@ async fn main() -> Result<(), lambda_http::Error> {
     // One read opens the connection to DynamoDB, and the secrets are fetched meanwhile.
     let names: Vec<_> = Definitions::built_in().sources().map(|source| source.secret_name()).collect();
     let (control, ()) = futures::join!(inbox.control(), secrets.prefetch(names.iter().map(String::as_str)));
-    let control = control.unwrap_or_else(|error| {
-        tracing::error!(%error, "the definitions in force cannot be read, the built-in ones are used");
-        metrics.count("DefinitionsUnread", &[]);
-        Default::default()
-    });
-    let definitions = Definitions::in_force(control.definitions.iter().map(|(file, text)| (&**file, &**text)));
+    // Without the definitions in force nothing is taken: the built-in ones may prove less, and sync less.
+    let files = control?.definitions;
+    let definitions = Definitions::in_force(files.iter().map(|(file, text)| (file.as_str(), text.as_str())));
     for error in definitions.errors() {
-        tracing::error!(%error, "a definition is broken");
+        tracing::error!(%error, "a definition is broken, and its source off");
         metrics.count("DefinitionBroken", &[]);
     }
     let app = Webhook { definitions, secrets, inbox, runtime: SystemRuntime, metrics };

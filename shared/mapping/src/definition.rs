@@ -163,7 +163,7 @@ pub(crate) fn name_fault(file: &str, name: &str) -> Option<String> {
     }
 }
 
-/// What is wrong with a definition: all of it at once, unless it is no TOML of the right form, and then the first thing.
+/// What is wrong with a definition: all of it at once. Of one that is no TOML of the right form, the first thing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}: {}", .faults.join("; "))]
 pub struct DefinitionError {
@@ -204,14 +204,25 @@ impl Definitions {
     }
 
     /// The built-in definitions, and over them those that were put into force, as (`sources/{name}.toml` or
-    /// `destinations/{name}.toml`, TOML). A broken one leaves the built-in one of its name in force.
+    /// `destinations/{name}.toml`, TOML). A broken one is off, and so is the built-in one of its name: what somebody
+    /// tightened must not come back loose.
     pub fn in_force<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut definitions = Self::built_in();
         for (file, text) in files {
-            if file.starts_with("destinations/") {
+            let broken = definitions.errors.len();
+            let (folder, name) = file.split_once('/').unwrap_or(("sources", file));
+            let name = name.strip_suffix(".toml").unwrap_or(name);
+            if folder == "destinations" {
                 definitions.add_destination(file, text);
             } else {
                 definitions.add_source(file, text);
+            }
+            if definitions.errors.len() > broken {
+                if folder == "destinations" {
+                    definitions.destinations.remove(name);
+                } else {
+                    definitions.sources.remove(name);
+                }
             }
         }
         definitions

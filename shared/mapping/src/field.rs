@@ -131,7 +131,7 @@ pub enum OnMissing {
     Reject,
     /// The field is null.
     Null,
-    /// The field keeps the value that the record has, and is null if there is none.
+    /// The field keeps the value that the record has; without one it takes its default, and else is null.
     Keep,
     /// The field takes its default.
     Default,
@@ -213,7 +213,11 @@ impl Field {
     }
 
     pub(crate) fn always_has_a_value(&self) -> bool {
-        matches!(self.on_missing(), OnMissing::Reject | OnMissing::Default)
+        match self.on_missing() {
+            OnMissing::Reject | OnMissing::Default => true,
+            OnMissing::Keep => self.default.is_some(),
+            OnMissing::Null => false,
+        }
     }
 
     fn can_hold(&self, holds: Holds) -> bool {
@@ -251,7 +255,9 @@ impl Field {
             "on_missing = \"default\" needs a `default`",
         );
         fault(
-            !self.required && self.default.is_some() && self.on_missing.is_some_and(|what| what != OnMissing::Default),
+            !self.required
+                && self.default.is_some()
+                && matches!(self.on_missing, Some(OnMissing::Reject | OnMissing::Null)),
             "the `default` is never used: on_missing says otherwise",
         );
         fault(
@@ -298,13 +304,15 @@ impl Field {
                 }
             }
         }
+        let default = || self.default.as_ref().and_then(|default| self.default_value(default)).unwrap_or(Value::Null);
         match self.on_missing() {
             OnMissing::Reject => Err(Problem::new(name, missing.0, missing.1)),
             OnMissing::Null => Ok(Value::Null),
-            OnMissing::Default => {
-                Ok(self.default.as_ref().and_then(|default| self.default_value(default)).unwrap_or(Value::Null))
+            OnMissing::Default => Ok(default()),
+            OnMissing::Keep => {
+                let held = previous.and_then(|fields| fields.get(name)).filter(|value| !value.is_null());
+                Ok(held.cloned().unwrap_or_else(default))
             }
-            OnMissing::Keep => Ok(previous.and_then(|fields| fields.get(name)).cloned().unwrap_or(Value::Null)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Canonical records: what every source is mapped to, and every destination from.
 
 use crate::{
+    event::Operation,
     field::{FieldType, identifier, is_blank},
     problem::{Problem, Problems, Shape},
 };
@@ -308,11 +309,13 @@ impl Record {
         }
     }
 
-    /// The record as it stands once its source no longer has it.
+    /// The record as it stands after an operation: revoked and deleted are final, and no payload need say so.
     #[must_use]
-    pub fn deleted(mut self) -> Self {
-        match &mut self {
-            Self::Certificate(certificate) => certificate.status = CertificateStatus::Deleted,
+    pub fn after(mut self, operation: Operation) -> Self {
+        match (&mut self, operation) {
+            (Self::Certificate(certificate), Operation::Deleted) => certificate.status = CertificateStatus::Deleted,
+            (Self::Certificate(certificate), Operation::Revoked) => certificate.status = CertificateStatus::Revoked,
+            (_, Operation::Created | Operation::Updated | Operation::Audit) => {}
         }
         self
     }

@@ -1,8 +1,8 @@
 //! What a delivery says: cases in `events/*.json`, and the identity of events.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use certbridge_mapping::{
-    Definitions, Delivery, Event, EventKey, Headers, Keys, Operation, Reading, SourceDefinition, Unreadable, Version,
-    event::Order,
+    Definitions, Delivery, Event, EventKey, Headers, Keys, Reading, SourceDefinition, Unreadable, Version, event::Order,
 };
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -49,7 +49,9 @@ fn source(event: &str) -> SourceDefinition {
         [event]
         {event}
         [event.types]
+        made = {{ kind = "certificate", operation = "created" }}
         changed = {{ kind = "certificate", operation = "updated" }}
+        revoked = {{ kind = "certificate", operation = "revoked" }}
         gone = {{ kind = "certificate", operation = "deleted" }}
         seen = {{ kind = "certificate", operation = "audit" }}
         "#
@@ -140,7 +142,7 @@ fn derived_ids_depend_on_every_byte() {
 #[test]
 fn the_parts_of_a_derived_id_do_not_run_together() {
     // The bodies are one and the same; only which part is which differs.
-    let body = br#"{"a":"changed","b":"7","c":"71772366400","d":"1772366400"}"#;
+    let body = br#"{"a":"changed","b":"7","c":"71","d":"1772366400","e":"772366400"}"#;
     let event = |record: &str, time: &str| {
         let rules = format!("type = \"$.a\"\nrecord_id = \"$.{record}\"\ntime = \"$.{time}\"");
         match read(&source(&rules), &[], body) {
@@ -148,8 +150,8 @@ fn the_parts_of_a_derived_id_do_not_run_together() {
             other => panic!("{other:?}"),
         }
     };
-    let ids = BTreeSet::from([event("b", "d"), event("c", "d"), event("d", "b"), event("d", "c")]);
-    assert_eq!(ids.len(), 4);
+    assert_ne!(event("b", "d"), event("c", "e"));
+    assert_ne!(event("b", "d"), event("d", "b"));
 }
 
 #[test]
@@ -179,65 +181,37 @@ fn a_conflicting_delivery_is_kept_beside_the_first() {
     assert_ne!(key.conflicting("abd"), other);
 }
 
-fn version(at: Order, operation: Operation, digest: &str) -> Version {
-    let name = match operation {
-        Operation::Created => "created",
-        Operation::Updated => "updated",
-        Operation::Revoked => "revoked",
-        Operation::Deleted => "deleted",
-        Operation::Audit => "audit",
-    };
-    // The rank comes from the operation alone, so it is read from an event of it.
-    let rules = format!("type = \"$.t\"\nrecord_id = \"$.r\"\ntime = \"$.at\"\ntypes.x = {{ kind = \"certificate\", operation = \"{name}\" }}");
-    let text = toml_with(&rules);
-    let source = SourceDefinition::parse("sender.toml", &text).unwrap();
-    let Ok(Reading::Event(event)) = read(&source, &[], br#"{"t":"x","r":"1","at":1}"#) else { panic!() };
+/// A version of an event of this type, of which only the rank is of interest.
+fn version(at: Order, event_type: &str, digest: &str) -> Version {
+    let source = source("type = \"$.t\"\nrecord_id = \"$.r\"\ntime = \"$.at\"");
+    let body = json!({"t": event_type, "r": "1", "at": 1}).to_string();
+    let Ok(Reading::Event(event)) = read(&source, &[], body.as_bytes()) else { panic!("{event_type}") };
     Version { at, digest: digest.to_owned(), ..event.version.unwrap() }
-}
-
-fn toml_with(event: &str) -> String {
-    format!(
-        r#"
-        name = "sender"
-        verification = {{ scheme = "token", header = "X-Token" }}
-        [records.certificate]
-        content = "payload"
-        [records.certificate.fields]
-        certificate_id = {{ from = "$.r", required = true }}
-        user_id = {{ from = "$.u", required = true }}
-        issue_date = {{ from = "$.d", type = "date", required = true }}
-        location_id = {{ from = "$.l", required = true }}
-        status = {{ from = [], type = "enum", default = "issued" }}
-        [event]
-        {event}
-        "#
-    )
 }
 
 #[test]
 fn versions_are_ordered_by_counter_or_time_then_rank_then_digest() {
-    use Operation::{Created, Deleted, Revoked, Updated};
     let time = |second| Order::Time(Timestamp::from_second(second).unwrap());
     let ascending = [
-        version(time(1), Deleted, "f"),
-        version(time(2), Created, "a"),
-        version(time(2), Updated, "a"),
-        version(time(2), Updated, "b"),
-        version(time(2), Revoked, "a"),
-        version(time(2), Deleted, "0"),
-        version(time(3), Created, "0"),
+        version(time(1), "gone", "f"),
+        version(time(2), "made", "a"),
+        version(time(2), "changed", "a"),
+        version(time(2), "changed", "b"),
+        version(time(2), "revoked", "a"),
+        version(time(2), "gone", "0"),
+        version(time(3), "made", "0"),
     ];
     for (i, a) in ascending.iter().enumerate() {
         for (j, b) in ascending.iter().enumerate() {
             assert_eq!(a.partial_cmp(b), Some(i.cmp(&j)), "{a:?} {b:?}");
         }
     }
-    assert!(version(Order::Revision(9), Deleted, "f") < version(Order::Revision(10), Created, "0"));
+    assert!(version(Order::Revision(9), "gone", "f") < version(Order::Revision(10), "made", "0"));
 }
 
 #[test]
 fn versions_of_different_clocks_are_not_compared() {
-    let by_time = version(Order::Time(Timestamp::UNIX_EPOCH), Operation::Updated, "a");
+    let by_time = version(Order::Time(Timestamp::UNIX_EPOCH), "changed", "a");
     let by_counter = Version { at: Order::Revision(1), ..by_time.clone() };
     let of_another = Version { domain: "another/time".into(), ..by_time.clone() };
     for (a, b) in [(&by_time, &by_counter), (&by_time, &of_another), (&by_counter, &of_another)] {

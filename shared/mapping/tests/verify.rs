@@ -1,4 +1,5 @@
 //! Who sent it: signatures made by another implementation, and everything that must be refused.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use certbridge_mapping::{Definitions, Delivery, Headers, Keys, Refusal, SourceDefinition};
 use jiff::Timestamp;

@@ -2,10 +2,7 @@
 
 use crate::config::Env;
 use serde_json::{Map, Value};
-use std::{
-    fmt,
-    io::{self, IsTerminal},
-};
+use std::{fmt, io};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -26,22 +23,8 @@ pub fn init(env: &Env) {
     let _ = tracing::subscriber::set_global_default(flat(filter(env, "info"), io::stdout));
 }
 
-/// Starts logging to stderr for a person, at the same level, or else at `default`; of the embedded database, only
-/// errors. Does nothing if logging was started before.
-pub fn init_local(env: &Env, default: &str) {
-    let quiet = "dynoxide=error".parse();
-    let filter = quiet.map_or_else(|_| filter(env, default), |directive| filter(env, default).add_directive(directive));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .compact()
-        .finish();
-    let _ = tracing::subscriber::set_global_default(subscriber);
-}
-
-fn filter(env: &Env, default: &str) -> EnvFilter {
+/// What is logged: as `AWS_LAMBDA_LOG_LEVEL` says, else as `RUST_LOG` does, else what `default` says.
+pub fn filter(env: &Env, default: &str) -> EnvFilter {
     let level = env.get("AWS_LAMBDA_LOG_LEVEL").map(|level| match level.as_str() {
         "FATAL" => "error".to_owned(),
         _ => level.to_lowercase(),
@@ -179,7 +162,7 @@ mod tests {
 
     #[test]
     fn lambdas_level_wins() {
-        let of = |variables: &[(&str, &str)]| filter(&variables.iter().copied().collect()).to_string();
+        let of = |variables: &[(&str, &str)]| filter(&variables.iter().copied().collect(), "info").to_string();
         assert_eq!(of(&[]), "info");
         assert_eq!(of(&[("RUST_LOG", "warn")]), "warn");
         assert_eq!(of(&[("RUST_LOG", "warn"), ("AWS_LAMBDA_LOG_LEVEL", "DEBUG")]), "debug");

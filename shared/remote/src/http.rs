@@ -21,9 +21,9 @@ pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Shorter than what servers commonly wait: a request on a connection that was closed meanwhile is one of which nobody
-/// knows whether it arrived.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Shorter than the five seconds that common servers wait: a request on a connection that was closed meanwhile is one of
+/// which nobody knows whether it arrived.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The client could not be made.
 #[derive(Debug, thiserror::Error)]

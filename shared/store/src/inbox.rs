@@ -9,7 +9,7 @@ use crate::{
         PENDING_INDEX,
         attribute::{
             ATTEMPT, BODY, BODY_DIGEST, EVENT, EXPIRES_AT, MUST_PUSH, NEXT_AT, OPEN, PK, PROVEN_BY, REASON,
-            RECEIVED_AT, SETTLED_BY, STATE,
+            RECEIVED_AT, SETTLED_BY, STATE, UNSEEN,
         },
     },
 };
@@ -54,12 +54,16 @@ impl Inbox for DynamoStore {
     }
 
     async fn reschedule(&self, key: &EventKey, attempt: u32, to: &Reschedule) -> Result<bool, StoreError> {
-        let wanted = [
+        let mut wanted = vec![
             (ATTEMPT, number(to.attempt)),
+            (UNSEEN, number(to.unseen)),
             (NEXT_AT, milliseconds_up(to.next_at)),
             (REASON, text(&to.reason)),
-            (MUST_PUSH, AttributeValue::Bool(to.must_push)),
         ];
+        if to.must_push {
+            // Never set to false: whoever reschedules may have read the row before it was set.
+            wanted.push((MUST_PUSH, AttributeValue::Bool(true)));
+        }
         self.change_pending(key, attempt, InboxState::Pending, &wanted).await
     }
 
@@ -108,7 +112,7 @@ impl DynamoStore {
     ) -> Result<bool, StoreError> {
         let state = (STATE, text(state.as_str()));
         let wanted = || wanted.iter().chain([&state]);
-        let change = wanted().fold(if_pending(attempt), |change, (name, value)| change.set(name, value.clone()));
+        let change = wanted().fold(if_pending(attempt, ""), |change, (name, value)| change.set(name, value.clone()));
         Ok(match self.change(&self.tables.inbox, key.to_string(), change).await? {
             Changed::Yes(_) => true,
             Changed::No(item) => wanted().all(|(name, value)| item.get(*name) == Some(value)),
@@ -116,16 +120,17 @@ impl DynamoStore {
     }
 }
 
-/// A change of a row that is pending at `attempt`.
-fn if_pending(attempt: u32) -> Change {
-    Change::only_if(format!("#{STATE} = :was_state AND #{ATTEMPT} = :was_attempt"))
+/// A change of a row that is pending at `attempt`, and on what else.
+fn if_pending(attempt: u32, and: &str) -> Change {
+    Change::only_if(format!("#{STATE} = :was_state AND #{ATTEMPT} = :was_attempt{and}"))
         .value("was_state", text(InboxState::Pending.as_str()))
         .value("was_attempt", number(attempt))
 }
 
 /// The inbox's part of a commit.
 pub(crate) fn settling(settle: &Settle<'_>, fence: u64) -> Change {
-    if_pending(settle.attempt)
+    if_pending(settle.attempt, &format!(" AND #{MUST_PUSH} = :seen_must_push"))
+        .value("seen_must_push", AttributeValue::Bool(settle.must_push))
         .set(STATE, text(InboxState::Settled.as_str()))
         .set(REASON, text(settle.outcome))
         .set(SETTLED_BY, number(fence))
@@ -149,6 +154,7 @@ fn item_of(row: &InboxRow) -> Result<Item, StoreError> {
         (EVENT, row.event.as_ref().map(|event| json(&EventRef { event })).transpose()?),
         (STATE, Some(text(row.state.as_str()))),
         (ATTEMPT, Some(number(row.attempt))),
+        (UNSEEN, Some(number(row.unseen))),
         (NEXT_AT, Some(milliseconds_up(row.next_at))),
         (REASON, row.reason.as_ref().map(text)),
         (MUST_PUSH, Some(AttributeValue::Bool(row.must_push))),
@@ -174,6 +180,7 @@ pub fn inbox_row(item: &HashMap<String, AttributeValue>) -> Result<InboxRow, Sto
         event: read.optional_json(EVENT)?.map(|OwnedEvent { event }| event),
         state: state_named(read.text(STATE)?)?,
         attempt: read.number(ATTEMPT)?,
+        unseen: read.number(UNSEEN)?,
         next_at: read.optional_milliseconds(NEXT_AT)?.ok_or_else(|| unreadable(NEXT_AT))?,
         reason: read.optional_text(REASON)?.map(str::to_owned),
         must_push: read.flag(MUST_PUSH)?,

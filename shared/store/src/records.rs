@@ -158,6 +158,10 @@ fn committing(commit: &Commit<'_>) -> Result<Change, StoreError> {
         .set(AUDIT_HASH, text(&commit.audit.hash))
         .remove(LEASE_OWNER)
         .remove(LEASE_UNTIL);
+    let change = match commit.fetched_at {
+        Some(at) => change.set(FETCHED_AT, text(at)),
+        None => change,
+    };
     Ok(match commit.state {
         Some(state) => change.set(STATE, AttributeValue::M(state_item(state)?)),
         None => change,
@@ -222,7 +226,6 @@ fn state_item(state: &RecordState) -> Result<Item, StoreError> {
     let attributes = [
         (RECORD, Some(json(&state.record)?)),
         (VERSION, state.version.as_ref().map(json).transpose()?),
-        (FETCHED_AT, state.fetched_at.map(text)),
         (FINGERPRINT, Some(text(&state.fingerprint))),
         (PLAN, Some(text(&state.plan))),
         (SYNCED_AT, Some(text(state.synced_at))),
@@ -247,6 +250,7 @@ fn record_row(key: &RecordKey, item: &Item) -> Result<RecordRow, StoreError> {
         lease,
         audit,
         salt: read.optional_text(SALT)?.map(str::to_owned),
+        fetched_at: read.optional_parsed(FETCHED_AT)?,
         state: read.optional_map(STATE)?.map(record_state).transpose()?,
     })
 }
@@ -255,7 +259,6 @@ fn record_state(read: Reader<'_>) -> Result<RecordState, StoreError> {
     Ok(RecordState {
         record: read.json(RECORD)?,
         version: read.optional_json(VERSION)?,
-        fetched_at: read.optional_parsed(FETCHED_AT)?,
         fingerprint: read.text(FINGERPRINT)?.to_owned(),
         plan: PlanVersion::from(read.text(PLAN)?.to_owned()),
         synced_at: read.parsed(SYNCED_AT)?,

@@ -62,6 +62,8 @@ pub mod attribute {
     pub const STATE: &str = "state";
     /// inbox: how many attempts have failed.
     pub const ATTEMPT: &str = "attempt";
+    /// Inbox: how many attempts failed because the source did not show what the event speaks of.
+    pub const UNSEEN: &str = "unseen";
     /// inbox: when it is tried again; epoch milliseconds, rounded up.
     pub const NEXT_AT: &str = "next_at";
     /// inbox: why it is not settled, or how it was.

@@ -87,6 +87,7 @@ fn row(verified: &Verified<'_>, read: &Result<Event, Unreadable>, now: Timestamp
         event: read.as_ref().ok().cloned(),
         state,
         attempt: 0,
+        unseen: 0,
         next_at: now + SWEEP_GRACE,
         reason,
         must_push: false,

@@ -31,9 +31,14 @@ impl BreakerBoard {
         Self(Mutex::new(known.into_iter().collect()))
     }
 
-    /// `Some(until)` if nothing may be sent to the provider now. Where a pause is over, the one who asks is let
-    /// through as a probe, and the others wait for another pause.
-    pub fn parked_until(&self, provider: &str, now: Timestamp) -> Option<Timestamp> {
+    /// `Some(until)` while nothing may be sent to the provider.
+    pub fn open_until(&self, provider: &str, now: Timestamp) -> Option<Timestamp> {
+        self.lock().get(provider).map(|state| state.open_until).filter(|until| now < *until)
+    }
+
+    /// As [`Self::open_until`], for whoever is about to ask the provider: where a pause is over, the one who asks is
+    /// let through as a probe, and the others wait for another pause.
+    pub fn enter(&self, provider: &str, now: Timestamp) -> Option<Timestamp> {
         let mut board = self.lock();
         let state = board.get_mut(provider)?;
         if now < state.open_until {
@@ -74,15 +79,16 @@ mod tests {
     #[test]
     fn one_probe_is_let_through_after_the_pause() {
         let board = BreakerBoard::default();
-        assert_eq!(board.parked_until("p", at(0)), None);
+        assert_eq!(board.enter("p", at(0)), None);
         let state = board.refused("p", at(0), 500);
         assert_eq!(state.open_until, at(30));
-        assert_eq!(board.parked_until("p", at(29)), Some(at(30)));
-        assert_eq!(board.parked_until("p", at(30)), None, "the probe");
-        assert_eq!(board.parked_until("p", at(30)), Some(at(60)), "nobody beside it");
+        assert_eq!(board.enter("p", at(29)), Some(at(30)));
+        assert_eq!(board.open_until("p", at(30)), None, "a look takes no probe away");
+        assert_eq!(board.enter("p", at(30)), None, "the probe");
+        assert_eq!(board.enter("p", at(30)), Some(at(60)), "nobody beside it");
         assert!(board.passed("p"));
         assert!(!board.passed("p"));
-        assert_eq!(board.parked_until("p", at(31)), None);
+        assert_eq!(board.enter("p", at(31)), None);
     }
 
     #[test]

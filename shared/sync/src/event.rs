@@ -3,10 +3,10 @@
 use crate::{
     audit::{Action, Actor, Cause, Outcome},
     error::StoreError,
-    ports::{Breakers, Destination, Fetched, Inbox, Records, RetryQueue, Runtime, Sources},
+    ports::{Breakers, Destination, Inbox, Records, RetryQueue, Runtime, Sources},
     retry::{LONGEST_QUEUE_DELAY, jittered, pause},
     row::{InboxRow, InboxState, Pointer, Reschedule},
-    sync::{Engine, Failure, Job, Report, Run, Work},
+    sync::{Engine, Failure, Job, Report, Run, Unsettled, Work},
 };
 use certbridge_mapping::{Event, Operation, Record, RecordKey};
 use jiff::{SignedDuration, Timestamp};
@@ -14,6 +14,15 @@ use std::time::Duration;
 
 /// A pointer may be seen a little before its time: the queue's clock is another one.
 const EARLY: SignedDuration = SignedDuration::from_secs(2);
+
+/// How soon a state is asserted whose push may have come too late.
+const SOON: Duration = Duration::from_secs(3);
+/// How soon a record that somebody works on is looked at again.
+const LEASED: Duration = Duration::from_secs(3);
+
+fn assertion(record: &RecordKey) -> Pointer {
+    Pointer::Assert { record: record.clone(), attempt: 0 }
+}
 
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,17 +77,22 @@ where
             return Ok(Disposition::Dropped("not pending"));
         };
         tracing::Span::current().record("record", tracing::field::display(&event.record));
-        match self.attempt(row, event, run).await {
-            Ok(report) => Ok(Disposition::Settled(report)),
-            Err(Failure::Moved) => Ok(Disposition::Dropped("settled by another worker")),
-            Err(Failure::Unmappable(problems)) => {
-                self.set_aside(row, InboxState::Quarantined, format!("unmappable: {problems}")).await
+        let unsettled = match self.attempt(row, event, run).await {
+            Ok(report) => return Ok(Disposition::Settled(report)),
+            Err(unsettled) => unsettled,
+        };
+        let disposition = match &unsettled.failure {
+            Failure::Moved => Disposition::Dropped("settled by another worker"),
+            Failure::Unmappable(_) | Failure::Rejected(_) | Failure::NotFound => {
+                self.set_aside(row, InboxState::Quarantined, unsettled.failure.to_string()).await?
             }
-            Err(Failure::Rejected(reason)) => {
-                self.set_aside(row, InboxState::Quarantined, format!("rejected: {reason}")).await
-            }
-            Err(failure) => self.later(row, event, &failure).await,
+            _ => self.later(row, &unsettled).await?,
+        };
+        if unsettled.in_doubt && !matches!(disposition, Disposition::Later { .. }) {
+            // No event stays pending that would push again.
+            self.send(assertion(&event.record), SOON).await;
         }
+        Ok(disposition)
     }
 
     /// Follows a pointer from the retry queue.
@@ -87,7 +101,7 @@ where
     /// As [`Engine::sync_event`].
     pub async fn follow(&self, pointer: &Pointer, run: &Run) -> Result<Disposition, StoreError> {
         match pointer {
-            Pointer::Assert(key) => self.assert_again(key, run).await,
+            Pointer::Assert { record, attempt } => self.assert_again(record, *attempt, run).await,
             Pointer::Event(key) => match self.store.get(key).await? {
                 None => Ok(Disposition::Dropped("no such event")),
                 Some(row) if row.state != InboxState::Pending => Ok(Disposition::Dropped("not pending")),
@@ -99,53 +113,54 @@ where
 
     /// Syncs one record now, for a caller of ours. A push that may have come too late, or was not answered, is
     /// asserted again through the retry queue.
-    pub async fn sync_now(&self, request: &SyncRequest, run: &Run) -> Result<Report, Failure> {
-        let plan = self.plans.of(&request.key.source).ok_or(Failure::NotFound)?;
-        let job = Job {
-            key: &request.key,
-            plan,
-            work: request.given.as_ref().map_or(Work::Newest, Work::Given),
-            actor: Actor::Caller { owner: request.owner.clone() },
-            cause: Cause::Request { id: run.id.clone() },
-            attempt: 0,
-            must_push: false,
-            settles: None,
-        };
-        let result = self.perform(&job, run).await;
-        if let Err(Failure::Replaced { pushed: true } | Failure::Transient { in_doubt: true, .. }) = &result {
-            self.send(Pointer::Assert(request.key.clone()), Duration::from_secs(5)).await;
+    pub async fn sync_now(&self, request: &SyncRequest, run: &Run) -> Result<Report, Unsettled> {
+        let result = self.perform(&self.wished(request, run)?, run).await;
+        if matches!(&result, Err(unsettled) if unsettled.in_doubt) {
+            self.send(assertion(&request.key), SOON).await;
         }
         result
     }
 
-    /// What [`Engine::sync_now`] would do, without a write anywhere.
+    /// What [`Engine::sync_now`] would do, without a claim and without a write to any record.
     pub async fn dry_run(&self, request: &SyncRequest, run: &Run) -> Result<Report, Failure> {
-        let key = &request.key;
-        let plan = self.plans.of(&key.source).ok_or(Failure::NotFound)?;
-        let row = self.store.read(key).await?;
+        let job = self.wished(request, run)?;
+        let row = self.store.read(job.key).await?;
         let current = row.as_ref().and_then(|row| row.state.as_ref());
-        let record = match &request.given {
-            Some(record) => record.clone(),
-            None => self.look(plan, key, current.map(|state| &state.record), run).await?,
-        };
-        plan.request(&record).map_err(Failure::Unmappable)?;
+        let target = self.target(&job, row.as_ref(), false, run).await?;
+        let record = target.record.ok_or(Failure::NotFound)?;
+        job.plan.request(&record).map_err(Failure::Unmappable)?;
+        self.check_location(&job, current, &record, run).await?;
         let salt = row.as_ref().and_then(|row| row.salt.clone()).unwrap_or_default();
+        let before = current.map(|state| &state.record);
         Ok(Report {
             outcome: Outcome::Synced,
             action: Action::None,
-            changes: self.redactor.changes(plan, key, &salt, current.map(|state| &state.record), &record),
-            plan: plan.version().clone(),
+            changes: self.redactor.changes(job.plan, job.key, &salt, before, &record),
+            plan: job.plan.version().clone(),
             sequence: row.map_or(0, |row| row.audit.sequence),
             destination_request_id: None,
         })
     }
 
-    async fn attempt(&self, row: &InboxRow, event: &Event, run: &Run) -> Result<Report, Failure> {
+    /// The job of a caller's wish.
+    fn wished<'a>(&'a self, request: &'a SyncRequest, run: &Run) -> Result<Job<'a>, Failure> {
+        Ok(Job {
+            key: &request.key,
+            plan: self.plans.of(&request.key.source).ok_or(Failure::NotFound)?,
+            work: request.given.as_ref().map_or(Work::Newest, Work::Given),
+            actor: Actor::Caller { owner: request.owner.clone() },
+            cause: Cause::Request { id: run.id.clone() },
+            attempt: 0,
+            unseen: 0,
+            must_push: false,
+            settles: None,
+        })
+    }
+
+    async fn attempt(&self, row: &InboxRow, event: &Event, run: &Run) -> Result<Report, Unsettled> {
         let no_plan = || Failure::Transient {
             reason: format!("no definition of {} is in force", event.record.source),
             retry_after: None,
-            not_before: None,
-            in_doubt: false,
         };
         let job = Job {
             key: &event.record,
@@ -166,6 +181,7 @@ where
                 attempt: row.attempt + 1,
             },
             attempt: row.attempt,
+            unseen: row.unseen,
             must_push: row.must_push,
             settles: Some(&event.key),
         };
@@ -173,20 +189,21 @@ where
     }
 
     /// Writes down when an event is tried again, or that it failed for good.
-    async fn later(&self, row: &InboxRow, event: &Event, failure: &Failure) -> Result<Disposition, StoreError> {
+    async fn later(&self, row: &InboxRow, unsettled: &Unsettled) -> Result<Disposition, StoreError> {
         let now = self.runtime.now();
-        let (attempt, next_at) = match self.next_try(row, failure, now) {
-            Some(next) => next,
-            None => return self.set_aside(row, InboxState::Failed, failure.to_string()).await,
+        let reason = unsettled.failure.to_string();
+        let Some((attempt, next_at)) = self.next_try(row.attempt, unsettled, now) else {
+            return self.set_aside(row, InboxState::Failed, reason).await;
         };
-        let replaced = matches!(failure, Failure::Replaced { pushed: true });
-        let reason = failure.to_string();
-        let to = Reschedule { attempt, next_at, reason: reason.clone(), must_push: row.must_push || replaced };
+        let to = Reschedule {
+            attempt,
+            next_at,
+            unseen: row.unseen + u32::from(matches!(unsettled.failure, Failure::NotVisible(_))),
+            reason: reason.clone(),
+            // The doubt of other failures is the record's own, by its two fences; of this one, only this worker knows.
+            must_push: matches!(unsettled.failure, Failure::Replaced { pushed: true }),
+        };
         if !self.store.reschedule(&row.key, row.attempt, &to).await? {
-            if replaced {
-                // Another worker settled the event, and our own push may have landed after theirs.
-                self.send(Pointer::Assert(event.record.clone()), Duration::from_secs(1)).await;
-            }
             return Ok(Disposition::Dropped("another worker has it"));
         }
         let delay = Duration::try_from(next_at.duration_since(now)).unwrap_or_default();
@@ -196,20 +213,24 @@ where
         Ok(Disposition::Later { next_at, attempt, reason })
     }
 
-    /// The attempts by then and the time of the next try; `None` if there is none. Waiting for somebody else's lease,
-    /// for a breaker or for more time is no attempt.
-    fn next_try(&self, row: &InboxRow, failure: &Failure, now: Timestamp) -> Option<(u32, Timestamp)> {
+    /// The failed attempts by then and the time of the next try; `None` if there is none. Waiting for somebody else's
+    /// lease, for a breaker or for more time is no attempt.
+    fn next_try(&self, attempt: u32, unsettled: &Unsettled, now: Timestamp) -> Option<(u32, Timestamp)> {
         let entropy = self.runtime.random();
         let soon = jittered(Duration::from_secs(1), entropy);
-        let failed = row.attempt + 1;
-        match failure {
-            Failure::Leased { until } | Failure::Parked { until, .. } => Some((row.attempt, (*until).max(now) + soon)),
-            Failure::OutOfTime | Failure::Replaced { .. } => Some((row.attempt, now + soon)),
-            Failure::Transient { retry_after, not_before, .. } => {
-                let next_at = now + pause(failed, *retry_after, entropy)?;
-                Some((failed, not_before.map_or(next_at, |at| next_at.max(at + soon))))
+        let failed = attempt + 1;
+        match &unsettled.failure {
+            // Most leases end long before their time, so it is worth another look.
+            Failure::Leased { until } => Some((attempt, (*until + soon).min(now + jittered(LEASED, entropy)))),
+            Failure::Parked { until, .. } => Some((attempt, (*until).max(now) + soon)),
+            Failure::OutOfTime | Failure::Replaced { .. } => {
+                Some((attempt, unsettled.not_before.map_or(now + soon, |at| at + soon)))
             }
-            _ => Some((failed, now + pause(failed, None, entropy)?)),
+            failure => {
+                let asked = if let Failure::Transient { retry_after, .. } = failure { *retry_after } else { None };
+                let next_at = now + pause(failed, asked, entropy)?;
+                Some((failed, unsettled.not_before.map_or(next_at, |at| next_at.max(at + soon))))
+            }
         }
     }
 
@@ -220,8 +241,9 @@ where
         Ok(Disposition::SetAside { state, reason })
     }
 
-    /// Pushes a record's newest state again. What goes wrong goes back to the queue.
-    async fn assert_again(&self, key: &RecordKey, run: &Run) -> Result<Disposition, StoreError> {
+    /// Pushes a record's newest state again. What goes wrong in a way that may pass goes back to the queue, as a pointer
+    /// of its own: a parked provider must not use up the patience of the queue.
+    async fn assert_again(&self, key: &RecordKey, attempt: u32, run: &Run) -> Result<Disposition, StoreError> {
         let Some(plan) = self.plans.of(&key.source) else { return Ok(Disposition::Dropped("no such source")) };
         let job = Job {
             key,
@@ -229,38 +251,30 @@ where
             work: Work::Newest,
             actor: Actor::Recovery,
             cause: Cause::Recovery { id: run.id.clone() },
-            attempt: 0,
+            attempt,
+            unseen: 0,
             must_push: true,
             settles: None,
         };
-        match self.perform(&job, run).await {
-            Ok(report) => Ok(Disposition::Settled(report)),
-            Err(Failure::NotFound) => Ok(Disposition::Dropped("no such record")),
-            Err(Failure::Store(error)) => Err(error),
-            Err(failure) => Err(StoreError::Busy(failure.to_string())),
-        }
-    }
-
-    /// The record at its source, without a claim.
-    async fn look(
-        &self,
-        plan: &certbridge_mapping::Plan,
-        key: &RecordKey,
-        current: Option<&Record>,
-        run: &Run,
-    ) -> Result<Record, Failure> {
-        let left = run.left(self.runtime.now());
-        let fetched = self.sources.fetch(plan, key, self.settings.fetch_timeout.min(left)).await;
-        match fetched {
-            Ok(Fetched::Found(document)) => plan.canonical(key, &document, current).map_err(Failure::Unmappable),
-            Ok(Fetched::NotFound) => Err(Failure::NotFound),
-            Err(error) if !error.is_transient() => Err(Failure::Rejected(error.to_string())),
-            Err(error) => Err(Failure::Transient {
-                reason: error.to_string(),
-                retry_after: error.retry_after,
-                not_before: None,
-                in_doubt: false,
-            }),
+        let unsettled = match self.perform(&job, run).await {
+            Ok(report) => return Ok(Disposition::Settled(report)),
+            Err(unsettled) => unsettled,
+        };
+        let reason = unsettled.failure.to_string();
+        let now = self.runtime.now();
+        let hopeless = matches!(unsettled.failure, Failure::NotFound | Failure::Unmappable(_) | Failure::Rejected(_));
+        match self.next_try(attempt, &unsettled, now).filter(|_| !hopeless) {
+            None => {
+                tracing::error!(record = %key, reason, "a state could not be asserted");
+                Ok(Disposition::Dropped("left to reconciliation"))
+            }
+            Some((attempt, next_at)) => {
+                let delay =
+                    Duration::try_from(next_at.duration_since(now)).unwrap_or_default().min(LONGEST_QUEUE_DELAY);
+                // Nothing else remembers it, so a pointer that cannot be sent is a failure.
+                self.queue.send(&[(Pointer::Assert { record: key.clone(), attempt }, delay)]).await?;
+                Ok(Disposition::Later { next_at: now + delay, attempt, reason })
+            }
         }
     }
 

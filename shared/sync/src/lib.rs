@@ -17,6 +17,7 @@ pub mod error;
 pub mod event;
 #[cfg(feature = "memory")]
 pub mod memory;
+mod patience;
 pub mod ports;
 pub mod retry;
 pub mod row;

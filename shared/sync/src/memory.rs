@@ -101,7 +101,8 @@ impl Inbox for MemoryStore {
             row.attempt = to.attempt;
             row.next_at = to.next_at;
             row.reason = Some(to.reason.clone());
-            row.must_push = to.must_push;
+            row.must_push |= to.must_push;
+            row.unseen = to.unseen;
         }))
     }
 
@@ -174,7 +175,10 @@ impl Records for MemoryStore {
             return Err(CommitError::FenceLost);
         }
         if let Some(settle) = &commit.settle {
-            let row = tables.inbox.get_mut(settle.key).filter(|row| row.is_pending_at(settle.attempt));
+            let row = tables
+                .inbox
+                .get_mut(settle.key)
+                .filter(|row| row.is_pending_at(settle.attempt) && row.must_push == settle.must_push);
             let row = row.ok_or(CommitError::EventMoved)?;
             row.state = InboxState::Settled;
             row.reason = Some(settle.outcome.to_owned());
@@ -186,6 +190,7 @@ impl Records for MemoryStore {
             row.clean_fence = commit.claim.fence;
             row.audit = commit.audit.head();
             row.salt = Some(commit.salt.to_owned());
+            row.fetched_at = commit.fetched_at.or(row.fetched_at);
             if let Some(state) = commit.state {
                 row.state = Some(state.clone());
             }

@@ -26,6 +26,8 @@ pub struct InboxRow {
     pub state: InboxState,
     /// How many attempts have failed.
     pub attempt: u32,
+    /// How many of them failed because the source did not show what the event speaks of.
+    pub unseen: u32,
     /// While it is pending: when it is to be tried again if nobody has by then.
     pub next_at: Timestamp,
     /// Why it is not settled, or how it was.
@@ -102,6 +104,8 @@ pub struct RecordRow {
     pub audit: AuditHead,
     /// What keeps its audit digests from being guessed; gone once the person is erased.
     pub salt: Option<String>,
+    /// When the newest fetch began that was committed, by our clock, whatever it showed.
+    pub fetched_at: Option<Timestamp>,
     /// What was last committed; `None` before the first commit.
     pub state: Option<RecordState>,
 }
@@ -128,8 +132,6 @@ pub struct RecordState {
     pub record: Record,
     /// Its place in the order of its states, where deliveries carry them.
     pub version: Option<Version>,
-    /// When the fetch began that it comes from, by our clock, if it was fetched.
-    pub fetched_at: Option<Timestamp>,
     /// The fingerprint of the request that told the destination.
     pub fingerprint: String,
     /// The plan that it was mapped by.
@@ -141,7 +143,16 @@ pub struct RecordState {
 impl RecordRow {
     /// A record that nobody has claimed yet.
     pub fn new(key: RecordKey) -> Self {
-        Self { key, fence: 0, clean_fence: 0, lease: None, audit: AuditHead::default(), salt: None, state: None }
+        Self {
+            key,
+            fence: 0,
+            clean_fence: 0,
+            lease: None,
+            audit: AuditHead::default(),
+            salt: None,
+            fetched_at: None,
+            state: None,
+        }
     }
 }
 
@@ -182,6 +193,8 @@ pub struct Commit<'a> {
     pub claim: &'a Claim,
     /// The record's new state; `None` leaves it as it is.
     pub state: Option<&'a RecordState>,
+    /// When the fetch began that decided it; `None` leaves what the record has.
+    pub fetched_at: Option<Timestamp>,
     /// The salt of the record's audit digests.
     pub salt: &'a str,
     /// The audit row. Refused if its place is taken.
@@ -197,6 +210,8 @@ pub struct Settle<'a> {
     pub key: &'a EventKey,
     /// The attempt that settles it.
     pub attempt: u32,
+    /// What the attempt knew of the row's own `must_push`: one that was set since is not to be settled away.
+    pub must_push: bool,
     /// How it came out, in a word.
     pub outcome: &'a str,
     /// When its row may go.
@@ -210,9 +225,11 @@ pub struct Reschedule {
     pub attempt: u32,
     /// When.
     pub next_at: Timestamp,
+    /// How many of them failed because the source did not show what the event speaks of.
+    pub unseen: u32,
     /// Why it was not settled.
     pub reason: String,
-    /// Whether the next attempt pushes whatever versions and fingerprints say.
+    /// Whether the next attempt pushes whatever versions and fingerprints say. Once set, it stays.
     pub must_push: bool,
 }
 
@@ -223,5 +240,10 @@ pub enum Pointer {
     /// A pending event.
     Event(EventKey),
     /// A record whose newest state is to be pushed again, because a push of ours may have come too late.
-    Assert(RecordKey),
+    Assert {
+        /// The record.
+        record: RecordKey,
+        /// How many attempts have failed.
+        attempt: u32,
+    },
 }

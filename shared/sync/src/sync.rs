@@ -7,26 +7,19 @@
 use crate::{
     audit::{Action, Actor, AuditRow, Cause, Change, Entry, Outcome, Redactor},
     breaker::BreakerBoard,
-    error::{Effect, RemoteClass, RemoteError, StoreError},
+    error::{Effect, StoreError},
     ports::{
-        Breakers, ClaimError, CommitError, Destination, Fetched, Inbox, LocationCheck, Pushed, Records, RetryQueue,
-        Runtime, Sources,
+        Breakers, ClaimError, CommitError, Destination, Fetched, Inbox, Pushed, Records, RetryQueue, Runtime, Sources,
     },
     retry::jittered,
-    row::{Claim, Commit, Lease, RecordState, Release, Settle},
+    row::{Claim, Commit, Lease, RecordRow, RecordState, Release, Settle},
 };
 use certbridge_mapping::{
-    Definitions, Document, Event, EventKey, Operation, Plan, PlanVersion, Problem, Problems, Record, RecordKey,
-    Request, Shape, Version, definition::Content,
+    Definitions, Document, Event, EventKey, Operation, Plan, PlanVersion, Problems, Record, RecordKey, Version,
+    definition::Content,
 };
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc, time::Duration};
-
-/// The least time that is worth starting a request with.
-const SHORTEST_REQUEST: Duration = Duration::from_millis(250);
-/// The longest pause between two quick tries within one claim.
-const LONGEST_QUICK_PAUSE: Duration = Duration::from_secs(3);
 
 /// The plans from every source to the one destination.
 #[derive(Debug, Clone)]
@@ -40,9 +33,10 @@ impl Plans {
         Some(Self(definitions.sources().map(|source| (source.name.clone(), plan(source))).collect()))
     }
 
-    /// The plan of a source, by its definition's name.
+    /// The plan of a source, by its definition's name or an alias.
     pub fn of(&self, source: &str) -> Option<&Arc<Plan>> {
-        self.0.get(source)
+        let named = |plan: &&Arc<Plan>| plan.source().aliases.iter().any(|alias| alias == source);
+        self.0.get(source).or_else(|| self.0.values().find(named))
     }
 }
 
@@ -53,11 +47,13 @@ pub struct Settings {
     pub fetch_timeout: Duration,
     /// The longest that one request to the destination may take.
     pub push_timeout: Duration,
+    /// The longest that looking a location up may take: it is only a check.
+    pub location_timeout: Duration,
     /// How many times a request is tried within one claim.
     pub quick_tries: u32,
     /// How far two clocks of ours may be apart: leases outlive their workers by it.
     pub clock_skew: SignedDuration,
-    /// After this many failed attempts, what the source shows is believed even if the event says otherwise.
+    /// Once the source has shown it this many times, what it shows is believed even if the event says otherwise.
     pub visibility_attempts: u32,
     /// How long a settled inbox row is kept.
     pub retention: SignedDuration,
@@ -68,6 +64,7 @@ impl Default for Settings {
         Self {
             fetch_timeout: Duration::from_secs(8),
             push_timeout: Duration::from_secs(10),
+            location_timeout: Duration::from_secs(3),
             quick_tries: 4,
             clock_skew: SignedDuration::from_secs(2),
             visibility_attempts: 3,
@@ -127,6 +124,8 @@ pub(crate) struct Job<'a> {
     pub(crate) cause: Cause,
     /// How many attempts have failed before.
     pub(crate) attempt: u32,
+    /// How many of them failed because the source did not show what the event speaks of.
+    pub(crate) unseen: u32,
     /// Whether to push whatever versions and fingerprints say.
     pub(crate) must_push: bool,
     /// The event to settle.
@@ -192,17 +191,13 @@ pub enum Failure {
     /// There is no time left to start a request.
     #[error("out of time")]
     OutOfTime,
-    /// A provider failed in a way that may pass.
+    /// A provider or the store failed in a way that may pass.
     #[error("{reason}")]
     Transient {
         /// What happened, for the log.
         reason: String,
         /// How long the provider asks us to wait.
         retry_after: Option<Duration>,
-        /// Before this, trying again is useless: our own lease is still on it.
-        not_before: Option<Timestamp>,
-        /// Whether the destination may have been told.
-        in_doubt: bool,
     },
     /// The source does not show yet what the event speaks of.
     #[error("not yet visible at the source: {0}")]
@@ -230,10 +225,28 @@ pub enum Failure {
     Store(#[from] StoreError),
 }
 
+/// A failure, and what it left behind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{failure}")]
+pub struct Unsettled {
+    /// Why nothing was committed.
+    pub failure: Failure,
+    /// Whether the destination may have been told something that is not on record.
+    pub in_doubt: bool,
+    /// Before this, trying again is useless: the lease of this very attempt is still on the record.
+    pub not_before: Option<Timestamp>,
+}
+
+impl From<Failure> for Unsettled {
+    fn from(failure: Failure) -> Self {
+        Self { failure, in_doubt: false, not_before: None }
+    }
+}
+
 /// A failure under a claim, with what it may have left at the destination.
-struct Stopped {
-    failure: Failure,
-    effect: Effect,
+pub(crate) struct Stopped {
+    pub(crate) failure: Failure,
+    pub(crate) effect: Effect,
 }
 
 impl From<Failure> for Stopped {
@@ -244,10 +257,10 @@ impl From<Failure> for Stopped {
 
 /// The state that the record is to have.
 #[derive(Debug)]
-struct Target {
+pub(crate) struct Target {
     outcome: Outcome,
     /// What the destination is to be told; `None` if there is nothing to tell.
-    record: Option<Record>,
+    pub(crate) record: Option<Record>,
     version: Option<Version>,
     fetched_at: Option<Timestamp>,
 }
@@ -264,6 +277,7 @@ struct Done {
     outcome: Outcome,
     pushed: Option<Pushed>,
     state: Option<RecordState>,
+    fetched_at: Option<Timestamp>,
 }
 
 impl<S, R, D, Q, T> Engine<S, R, D, Q, T>
@@ -275,8 +289,11 @@ where
     T: Runtime,
 {
     /// Syncs one record under a claim of its own.
-    pub(crate) async fn perform(&self, job: &Job<'_>, run: &Run) -> Result<Report, Failure> {
-        self.pass_breaker(&self.destination_name(job), self.runtime.now())?;
+    pub(crate) async fn perform(&self, job: &Job<'_>, run: &Run) -> Result<Report, Unsettled> {
+        // Only a look: the probe of a breaker whose pause is over is for whoever really asks the provider.
+        if let Some(until) = self.breakers.open_until(&self.destination_name(job), self.runtime.now()) {
+            return Err(Failure::Parked { provider: self.destination_name(job), until }.into());
+        }
         let claim = self.claim(job, run).await?;
         match self.work(job, &claim, run).await {
             Ok(done) => self.commit(job, &claim, &done, run).await,
@@ -296,7 +313,7 @@ where
 
     /// Gives a claim up after a failure. A request that may yet be applied keeps its lease to the end; one that may
     /// have been applied, but is over, frees the record and leaves the doubt.
-    async fn give_up(&self, claim: &Claim, stopped: Stopped) -> Failure {
+    async fn give_up(&self, claim: &Claim, stopped: Stopped) -> Unsettled {
         let release = match stopped.effect {
             Effect::PossibleLater => None,
             Effect::None if !claim.must_push => Some(Release::Clean),
@@ -308,17 +325,10 @@ where
             // The lease runs out by itself, and whoever claims next must push.
             tracing::warn!(%error, "a claim could not be released");
         }
-        let not_before = (stopped.effect == Effect::PossibleLater).then_some(claim.lease.until);
-        let in_doubt = stopped.effect != Effect::None;
-        match stopped.failure {
-            Failure::Transient { reason, retry_after, .. } => {
-                Failure::Transient { reason, retry_after, not_before, in_doubt }
-            }
-            Failure::OutOfTime if in_doubt => {
-                let reason = Failure::OutOfTime.to_string();
-                Failure::Transient { reason, retry_after: None, not_before, in_doubt }
-            }
-            failure => failure,
+        Unsettled {
+            failure: stopped.failure,
+            in_doubt: stopped.effect != Effect::None,
+            not_before: (stopped.effect == Effect::PossibleLater).then_some(claim.lease.until),
         }
     }
 
@@ -326,36 +336,38 @@ where
     async fn work(&self, job: &Job<'_>, claim: &Claim, run: &Run) -> Result<Done, Stopped> {
         let must_push = job.must_push || claim.must_push;
         let current = claim.row.state.as_ref();
-        let target = self.target(job, current, must_push, run).await?;
+        let target = self.target(job, Some(&claim.row), must_push, run).await?;
+        let fetched_at = target.fetched_at;
         let Some(record) = target.record else {
-            return Ok(Done { outcome: target.outcome, pushed: None, state: None });
+            return Ok(Done { outcome: target.outcome, pushed: None, state: None, fetched_at });
         };
         let request = job.plan.request(&record).map_err(Failure::Unmappable)?;
         let state = RecordState {
             fingerprint: request.fingerprint(),
             plan: job.plan.version().clone(),
             version: target.version.or_else(|| current.and_then(|state| state.version.clone())),
-            fetched_at: target.fetched_at.or_else(|| current.and_then(|state| state.fetched_at)),
             synced_at: self.runtime.now(),
             record,
         };
-        if !must_push && !job.work.asserts() && current.is_some_and(|current| current.fingerprint == state.fingerprint)
-        {
-            return Ok(Done { outcome: Outcome::Unchanged, pushed: None, state: Some(state) });
+        // Another plan may mean another destination, which holds nothing of it yet.
+        let told = |told: &RecordState| told.fingerprint == state.fingerprint && told.plan == state.plan;
+        if !must_push && !job.work.asserts() && current.is_some_and(told) {
+            return Ok(Done { outcome: Outcome::Unchanged, pushed: None, state: Some(state), fetched_at });
         }
         self.check_location(job, current, &state.record, run).await?;
         let pushed = self.push(job, claim, &request, run).await?;
-        Ok(Done { outcome: target.outcome, pushed: Some(pushed), state: Some(state) })
+        Ok(Done { outcome: target.outcome, pushed: Some(pushed), state: Some(state), fetched_at })
     }
 
     /// The state that the record is to have, or the one that it has where it is to be told again.
-    async fn target(
+    pub(crate) async fn target(
         &self,
         job: &Job<'_>,
-        current: Option<&RecordState>,
+        row: Option<&RecordRow>,
         must_push: bool,
         run: &Run,
     ) -> Result<Target, Failure> {
+        let current = row.and_then(|row| row.state.as_ref());
         match job.work {
             Work::Audit if must_push => match self.newest(job, current, run).await {
                 Ok(target) => Ok(Target { outcome: Outcome::Audited, ..target }),
@@ -367,17 +379,17 @@ where
                 Ok(Target { outcome: Outcome::Synced, record: Some(record.clone()), version: None, fetched_at: None })
             }
             Work::Newest => self.newest(job, current, run).await,
-            Work::Payload { version, body, .. } => self.carried(job, current, version, body, must_push),
-            Work::Hint { received_at, .. } if !must_push && self.covers(current, received_at) => {
+            Work::Payload { event, version, body } => self.carried(job, current, (event, version, body), must_push),
+            Work::Hint { received_at, .. } if !must_push && self.covers(row, received_at) => {
                 Ok(Target::nothing(Outcome::Covered))
             }
-            Work::Hint { event, .. } => self.hinted(job, event, current, run).await,
+            Work::Hint { event, .. } => self.hinted(job, event, row, run).await,
         }
     }
 
     /// Whether a fetch that began after `received_at` has been committed. The two were read off different clocks.
-    fn covers(&self, current: Option<&RecordState>, received_at: Timestamp) -> bool {
-        let fetched_at = current.and_then(|state| state.fetched_at);
+    fn covers(&self, row: Option<&RecordRow>, received_at: Timestamp) -> bool {
+        let fetched_at = row.and_then(|row| row.fetched_at);
         fetched_at.is_some_and(|at| at > received_at + self.settings.clock_skew)
     }
 
@@ -386,8 +398,7 @@ where
         &self,
         job: &Job<'_>,
         current: Option<&RecordState>,
-        version: &Version,
-        body: &[u8],
+        (event, version, body): (&Event, &Version, &[u8]),
         must_push: bool,
     ) -> Result<Target, Failure> {
         let known = current.and_then(|state| state.version.as_ref());
@@ -399,32 +410,33 @@ where
             return Ok(Target { record, ..Target::nothing(Outcome::Superseded) });
         }
         let document = Document::from_inbox(body).map_err(Failure::Unmappable)?;
-        let mut record = self.canonical(job, &document, current)?;
-        let deletes = matches!(job.work, Work::Payload { event, .. } if event.operation == Operation::Deleted);
-        if deletes {
-            record = record.deleted();
-        }
-        let outcome = if deletes { Outcome::Deleted } else { Outcome::Synced };
+        let record = self.canonical(job, &document, current)?.after(event.operation);
+        let outcome = if record.is_deleted() { Outcome::Deleted } else { Outcome::Synced };
         Ok(Target { outcome, record: Some(record), version: Some(version.clone()), fetched_at: None })
     }
 
     /// The state that the source shows after an event that is only a hint. What contradicts the event is believed only
-    /// after some attempts: the source's API may be behind its own events.
+    /// once the source has shown it a few times: its API may be behind its own events.
     async fn hinted(
         &self,
         job: &Job<'_>,
         event: &Event,
-        current: Option<&RecordState>,
+        row: Option<&RecordRow>,
         run: &Run,
     ) -> Result<Target, Failure> {
-        let believed = job.attempt >= self.settings.visibility_attempts;
+        let current = row.and_then(|row| row.state.as_ref());
+        let known = current.is_some() || row.is_some_and(|row| row.fetched_at.is_some());
+        let believed = job.unseen >= self.settings.visibility_attempts;
         let deleted = event.operation == Operation::Deleted;
         let fetched_at = self.runtime.now();
+        let target = |outcome, record| Target { outcome, record, version: None, fetched_at: Some(fetched_at) };
         match self.fetch(job, run).await? {
-            Fetched::NotFound if deleted || believed => {
-                let record = current.map(|state| state.record.clone().deleted());
-                Ok(Target { outcome: Outcome::Deleted, record, version: None, fetched_at: Some(fetched_at) })
+            Fetched::NotFound if deleted || (believed && known) => {
+                let record = current.map(|state| state.record.clone().after(Operation::Deleted));
+                Ok(target(Outcome::Deleted, record))
             }
+            // Neither side has ever had it: that is for a person to look at, rather than a deletion.
+            Fetched::NotFound if believed => Err(Failure::NotFound),
             Fetched::NotFound => Err(Failure::NotVisible("it has no such record")),
             Fetched::Found(_) if deleted && !believed => Err(Failure::NotVisible("the record is still there")),
             Fetched::Found(document) if !believed && is_older(job, &document, event) => {
@@ -432,12 +444,9 @@ where
             }
             Fetched::Found(document) => {
                 let record = self.canonical(job, &document, current)?;
-                Ok(Target {
-                    outcome: Outcome::Synced,
-                    record: Some(record),
-                    version: None,
-                    fetched_at: Some(fetched_at),
-                })
+                // That it is still there, after all, is the truth about a deletion; of a revocation, the API says nothing.
+                let record = if deleted { record } else { record.after(event.operation) };
+                Ok(target(Outcome::Synced, Some(record)))
             }
         }
     }
@@ -465,153 +474,53 @@ where
     }
 
     fn canonical(&self, job: &Job<'_>, document: &Document, current: Option<&RecordState>) -> Result<Record, Failure> {
-        job.plan.canonical(job.key, document, current.map(|state| &state.record)).map_err(Failure::Unmappable)
+        // What a tombstone held is nothing to keep for a record that is there again.
+        let previous = current.map(|state| &state.record).filter(|record| !record.is_deleted());
+        job.plan.canonical(job.key, document, previous).map_err(Failure::Unmappable)
     }
 
-    async fn fetch(&self, job: &Job<'_>, run: &Run) -> Result<Fetched, Failure> {
-        let provider = format!("sources/{}", job.key.source);
-        self.pass_breaker(&provider, self.runtime.now())?;
-        let call = |timeout| self.sources.fetch(job.plan, job.key, timeout);
-        // Reading has no effect, whatever became of the request.
-        self.tried(&provider, self.settings.fetch_timeout, run, call).await.map_err(|stopped| stopped.failure)
-    }
-
-    async fn push(&self, job: &Job<'_>, claim: &Claim, request: &Request, run: &Run) -> Result<Pushed, Stopped> {
-        let idempotency_key = format!("{}#{}", job.key, claim.fence);
-        let call = |timeout| self.destination.push(request, &idempotency_key, timeout);
-        self.tried(&self.destination_name(job), self.settings.push_timeout, run, call).await
-    }
-
-    /// Refuses a location that the destination does not list. One that it took before is not asked about again.
-    async fn check_location(
-        &self,
-        job: &Job<'_>,
-        current: Option<&RecordState>,
-        record: &Record,
-        run: &Run,
-    ) -> Result<(), Failure> {
-        let Some(location) = record.location_id() else { return Ok(()) };
-        if current.and_then(|state| state.record.location_id()) == Some(location) {
-            return Ok(());
-        }
-        let call = |timeout| self.destination.check_location(location, timeout);
-        let checked = self.tried(&self.destination_name(job), self.settings.push_timeout, run, call).await;
-        match checked.map_err(|stopped| stopped.failure)? {
-            LocationCheck::Known | LocationCheck::Unchecked => Ok(()),
-            LocationCheck::Unknown => {
-                let found = Shape::of(Some(&Value::from(location)));
-                let problem = Problem::new("location_id", found, "a location that the destination lists");
-                Err(Failure::Unmappable(Problems::one(problem)))
-            }
-        }
-    }
-
-    /// Makes a request, a few times if it fails in a way that may pass and the time allows.
-    async fn tried<A, F: Future<Output = Result<A, RemoteError>>>(
-        &self,
-        provider: &str,
-        timeout: Duration,
-        run: &Run,
-        call: impl Fn(Duration) -> F,
-    ) -> Result<A, Stopped> {
-        let mut effect = Effect::None;
-        let mut tries = 1;
-        loop {
-            let left = run.left(self.runtime.now());
-            if left < SHORTEST_REQUEST {
-                return Err(Stopped { failure: Failure::OutOfTime, effect });
-            }
-            let error = match call(timeout.min(left)).await {
-                Ok(answer) => {
-                    self.passed(provider).await;
-                    return Ok(answer);
-                }
-                Err(error) => error,
-            };
-            effect = effect.max(error.effect());
-            let pause = quick_pause(&error, tries, self.runtime.random());
-            let left = run.left(self.runtime.now());
-            match pause.filter(|pause| tries < self.settings.quick_tries && *pause + SHORTEST_REQUEST < left) {
-                Some(pause) => self.runtime.sleep(pause).await,
-                None => return Err(Stopped { failure: self.failed(provider, error).await, effect }),
-            }
-            tries += 1;
-        }
-    }
-
-    /// What a request's failure means for the event.
-    async fn failed(&self, provider: &str, error: RemoteError) -> Failure {
-        match error.class {
-            RemoteClass::Unauthorized => {
-                let state = self.breakers.refused(provider, self.runtime.now(), self.runtime.random());
-                tracing::error!(provider, refusals = state.refusals, until = %state.open_until, %error, "breaker open");
-                if let Err(error) = self.store.set_breaker(provider, Some(&state)).await {
-                    tracing::warn!(%error, "a breaker could not be stored");
-                }
-                Failure::Parked { provider: provider.to_owned(), until: state.open_until }
-            }
-            RemoteClass::Rejected => Failure::Rejected(error.to_string()),
-            _ => {
-                let (reason, retry_after) = (error.to_string(), error.retry_after);
-                Failure::Transient { reason, retry_after, not_before: None, in_doubt: false }
-            }
-        }
-    }
-
-    async fn passed(&self, provider: &str) {
-        if self.breakers.passed(provider) {
-            tracing::info!(provider, "breaker closed");
-            if let Err(error) = self.store.set_breaker(provider, None).await {
-                tracing::warn!(%error, "a breaker could not be stored");
-            }
-        }
-    }
-
-    fn pass_breaker(&self, provider: &str, now: Timestamp) -> Result<(), Failure> {
-        match self.breakers.parked_until(provider, now) {
-            None => Ok(()),
-            Some(until) => Err(Failure::Parked { provider: provider.to_owned(), until }),
-        }
-    }
-
-    fn destination_name(&self, job: &Job<'_>) -> String {
+    pub(crate) fn destination_name(&self, job: &Job<'_>) -> String {
         format!("destinations/{}", job.plan.destination().name)
     }
 
     /// Commits what was done: record, audit row and inbox row in one transaction.
-    async fn commit(&self, job: &Job<'_>, claim: &Claim, done: &Done, run: &Run) -> Result<Report, Failure> {
+    async fn commit(&self, job: &Job<'_>, claim: &Claim, done: &Done, run: &Run) -> Result<Report, Unsettled> {
         let salt = claim.row.salt.clone().unwrap_or_else(|| format!("{:032x}", self.runtime.random()));
         let settle = job.settles.map(|key| Settle {
             key,
             attempt: job.attempt,
+            must_push: job.must_push,
             outcome: done.outcome.as_str(),
             expires_at: self.runtime.now() + self.settings.retention,
         });
         let audit = self.audit_row(job, claim, done, &salt, job.cause.clone());
-        let commit = Commit { claim, state: done.state.as_ref(), salt: &salt, audit: &audit, settle };
+        let commit = Commit {
+            claim,
+            state: done.state.as_ref(),
+            fetched_at: done.fetched_at,
+            salt: &salt,
+            audit: &audit,
+            settle,
+        };
         match self.commit_tried(&commit, run).await {
             Ok(()) => Ok(report(audit)),
-            Err(CommitError::FenceLost) => Err(Failure::Replaced { pushed: done.pushed.is_some() }),
-            Err(CommitError::Store(error)) => {
-                // It may have been written. The lease stays: whoever claims next finds out, and must push if not.
-                Err(Failure::Transient {
-                    reason: error.to_string(),
-                    retry_after: None,
-                    not_before: Some(claim.lease.until),
-                    in_doubt: done.pushed.is_some(),
-                })
-            }
+            Err(CommitError::FenceLost) => Err(replaced(done)),
+            // It may have been written. The lease stays: whoever claims next finds out, and must push if not.
+            Err(CommitError::Store(error)) => Err(Unsettled {
+                failure: Failure::Transient { reason: error.to_string(), retry_after: None },
+                in_doubt: done.pushed.is_some(),
+                not_before: Some(claim.lease.until),
+            }),
             Err(CommitError::EventMoved) if done.pushed.is_none() => {
-                let stopped = Stopped { failure: Failure::Moved, effect: Effect::None };
-                Err(self.give_up(claim, stopped).await)
+                Err(self.give_up(claim, Failure::Moved.into()).await)
             }
             Err(CommitError::EventMoved) => {
                 // Somebody settled the event, yet this claim had to push: what was pushed must be on record.
                 let audit = self.audit_row(job, claim, done, &salt, Cause::Recovery { id: run.id.clone() });
                 let commit = Commit { audit: &audit, settle: None, ..commit };
                 match self.commit_tried(&commit, run).await {
-                    Ok(()) => Err(Failure::Moved),
-                    Err(_) => Err(Failure::Replaced { pushed: true }),
+                    Ok(()) => Err(Failure::Moved.into()),
+                    Err(_) => Err(replaced(done)),
                 }
             }
         }
@@ -651,19 +560,15 @@ where
     }
 }
 
-/// The pause before another quick try; `None` if there should be none.
-fn quick_pause(error: &RemoteError, tries: u32, entropy: u128) -> Option<Duration> {
-    if matches!(error.class, RemoteClass::Unauthorized | RemoteClass::Misrouted | RemoteClass::Rejected) {
-        return None;
-    }
-    let pause =
-        error.retry_after.unwrap_or_else(|| jittered(Duration::from_millis(200) * 3u32.pow(tries - 1), entropy));
-    (pause <= LONGEST_QUICK_PAUSE).then_some(pause)
-}
-
 /// Whether a fetched record says that it last changed before the event happened.
 fn is_older(job: &Job<'_>, document: &Document, event: &Event) -> bool {
     job.plan.fetched_version(job.key, document).is_some_and(|at| at < event.time)
+}
+
+/// The failure of a worker that was too slow.
+fn replaced(done: &Done) -> Unsettled {
+    let pushed = done.pushed.is_some();
+    Unsettled { failure: Failure::Replaced { pushed }, in_doubt: pushed, not_before: None }
 }
 
 fn report(audit: AuditRow) -> Report {

@@ -5,11 +5,11 @@
 use certbridge_mapping::Definitions;
 use certbridge_platform::{
     Env, Metrics, SystemRuntime,
-    config::ConfigError,
+    config::{ConfigError, DEFAULT_SECRET_PREFIX, Reader},
     secrets::{AUDIT, SecretError, SecretProvider, Secrets},
 };
 use certbridge_remote::{BaseUrlError, Http, HttpError, HttpSources, Snapshots};
-use certbridge_store::DynamoStore;
+use certbridge_store::{DynamoStore, Tables};
 use certbridge_sync::{Engine, Plans, Settings, StoreError, audit::Redactor, breaker::BreakerBoard};
 use futures::future::join;
 use secrecy::ExposeSecret;
@@ -59,13 +59,48 @@ impl Destination {
     /// Reads `DESTINATION` and the address that goes with it.
     pub fn read(env: &Env) -> Result<Self, ConfigError> {
         let mut vars = env.reader();
-        let name = vars.one_of("DESTINATION", &["snapshots"]).to_owned();
-        let url = vars.url("SNAPSHOTS_URL");
-        if url.is_none() {
-            vars.required("SNAPSHOTS_URL");
-        }
+        let destination = Self::of(&mut vars);
         vars.finish()?;
-        Ok(Self { name, url: url.unwrap_or_default() })
+        Ok(destination)
+    }
+
+    fn of(vars: &mut Reader<'_>) -> Self {
+        let name = vars.one_of("DESTINATION", &["snapshots"]).to_owned();
+        let url = vars.url("SNAPSHOTS_URL").unwrap_or_else(|| vars.required("SNAPSHOTS_URL"));
+        Self { name, url }
+    }
+}
+
+/// The variables that every function with an engine reads.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// `INBOX_TABLE`, `RECORDS_TABLE`, `AUDIT_TABLE` and `STATE_TABLE`.
+    pub tables: Tables,
+    /// `RETRY_QUEUE_URL`.
+    pub retry_queue_url: String,
+    /// `SECRET_PREFIX`: what the names of secrets begin with.
+    pub secret_prefix: String,
+    /// `DESTINATION`, and the address that goes with it.
+    pub destination: Destination,
+}
+
+impl EngineConfig {
+    /// Reads them, and says everything that is wrong at once.
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        let mut vars = env.reader();
+        let config = Self {
+            tables: Tables {
+                inbox: vars.required("INBOX_TABLE"),
+                records: vars.required("RECORDS_TABLE"),
+                audit: vars.required("AUDIT_TABLE"),
+                state: vars.required("STATE_TABLE"),
+            },
+            retry_queue_url: vars.required("RETRY_QUEUE_URL"),
+            secret_prefix: vars.parsed("SECRET_PREFIX", DEFAULT_SECRET_PREFIX.to_owned()),
+            destination: Destination::of(&mut vars),
+        };
+        vars.finish()?;
+        Ok(config)
     }
 }
 
@@ -94,9 +129,14 @@ pub async fn engine<P: SecretProvider, Q>(
     let definition = definitions.destination(&destination.name).ok_or(WiringError::Destination(destination.name))?;
     let audit = secrets.audit().await?.and_then(|audit| audit.digest_key).ok_or(WiringError::NoDigestKey)?;
     let http = Http::new()?;
+    let sources = HttpSources::new(http.clone(), Arc::clone(&secrets), addresses(env, &definitions));
+    for error in sources.faults() {
+        tracing::error!(%error, "a source's address is broken, and the source off");
+        metrics.count("DefinitionBroken", &[]);
+    }
     Ok(Engine {
         store,
-        sources: HttpSources::new(http.clone(), Arc::clone(&secrets), addresses(env, &definitions)),
+        sources,
         destination: Snapshots::new(http, secrets, &destination.url, definition)?,
         queue,
         runtime: SystemRuntime,
@@ -111,7 +151,7 @@ pub async fn engine<P: SecretProvider, Q>(
 pub fn in_force(files: &[(String, String)], metrics: &Metrics) -> Definitions {
     let definitions = Definitions::in_force(files.iter().map(|(file, text)| (file.as_str(), text.as_str())));
     for error in definitions.errors() {
-        tracing::error!(%error, "a definition is broken");
+        tracing::error!(%error, "a definition is broken, and its source off");
         metrics.count("DefinitionBroken", &[]);
     }
     definitions

@@ -1,0 +1,224 @@
+//! The sample events in `events/`: each goes through what its function itself reads it with.
+
+use crate::{files, none, root, text_of};
+use aws_sdk_dynamodb::{
+    Client, Config,
+    config::{BehaviorVersion, Credentials, Region},
+    types::AttributeValue,
+};
+use certbridge_mapping::{
+    Definitions, Delivery, Document, Event, Keys, Kind, Reading, RecordKey, Refusal, Unreadable, Verified,
+};
+use certbridge_platform::http::{Request, headers, owner, path_parameter, query_parameter, request_id, source_ip};
+use certbridge_sandbox::dynamodb::EmbeddedDynamoDb;
+use certbridge_store::{DynamoStore, Tables, schema};
+use certbridge_sync::{
+    ports::Inbox,
+    row::{InboxRow, Pointer},
+};
+use jiff::Timestamp;
+use lambda_http::request::LambdaRequest;
+use secrecy::SecretString;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+use sync_event::{Content, Trigger};
+
+/// The key that the samples are signed with. To have them accepted, it must stand in the secret `sources/accredible`.
+const KEY: &str = "sample-signing-key";
+const TYPE: &str = "certificate_issued";
+
+fn sample(file: &str) -> Value {
+    serde_json::from_str(&text_of(&Path::new("events").join(file)).unwrap()).unwrap()
+}
+
+/// A request, as `lambda_http` reads it from the gateway's event.
+fn request(file: &str) -> Request {
+    let event: LambdaRequest = serde_json::from_value(sample(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let is_v1 = matches!(event, LambdaRequest::ApiGatewayV1(_));
+    assert!(is_v1 || matches!(event, LambdaRequest::ApiGatewayV2(_)), "{file}");
+    assert_eq!(is_v1, file.contains("v1"), "{file}");
+    let request = Request::from(event);
+    assert_eq!(source_ip(&request), Some("192.0.2.10".parse().unwrap()), "{file}");
+    assert!(!request_id(&request).is_empty(), "{file}");
+    request
+}
+
+/// What a webhook says, once it is proven with the samples' key.
+fn delivered<T>(file: &str, then: impl FnOnce(Result<&Verified<'_>, Refusal>) -> T) -> T {
+    let request = request(file);
+    let definitions = Definitions::built_in();
+    let source = definitions.source(path_parameter(&request, "source").unwrap()).unwrap();
+    assert!(source.allows(source_ip(&request)));
+    let delivery = Delivery {
+        headers: headers(&request),
+        body: request.body().as_ref(),
+        path_token: path_parameter(&request, "token"),
+    };
+    let keys = Keys::new([SecretString::from(KEY)]).unwrap();
+    match source.verify(&delivery, &keys, Timestamp::UNIX_EPOCH) {
+        Ok(verified) => then(Ok(&verified)),
+        Err(refusal) => then(Err(refusal)),
+    }
+}
+
+fn read(file: &str) -> Result<Reading, Unreadable> {
+    delivered(file, |verified| verified.unwrap().read())
+}
+
+fn event(file: &str) -> Event {
+    match read(file) {
+        Ok(Reading::Event(event)) => *event,
+        other => panic!("{file}: {other:?}"),
+    }
+}
+
+#[test]
+fn every_sample_has_a_test() {
+    let tested = [
+        "events/README.md",
+        "events/sync-certificate/dry-run.json",
+        "events/sync-certificate/fetch.json",
+        "events/sync-certificate/given.json",
+        "events/sync-event/queue.json",
+        "events/sync-event/stream.json",
+        "events/sync-event/sweep.json",
+        "events/webhook/alias.json",
+        "events/webhook/base64.json",
+        "events/webhook/ignored.json",
+        "events/webhook/payload-v1.json",
+        "events/webhook/payload-v2.json",
+        "events/webhook/unproven.json",
+        "events/webhook/unreadable.json",
+    ];
+    let there: Vec<_> = files("events").iter().map(|file| file.display().to_string()).collect();
+    none(there.iter().filter(|file| !tested.contains(&file.as_str())).map(|file| format!("no test reads {file}")));
+    none(tested.iter().filter(|file| !root().join(file).exists()).map(|file| format!("{file} is not there")));
+}
+
+#[test]
+fn webhooks_are_proven_and_read() {
+    let first = event("webhook/payload-v2.json");
+    assert_eq!(
+        (first.event_type.as_str(), first.record.to_string().as_str()),
+        (TYPE, "certificate#accredible#10000005")
+    );
+    // The same bytes by another route and in another encoding are the same event.
+    for again in ["webhook/payload-v1.json", "webhook/base64.json", "webhook/alias.json"] {
+        assert_eq!(event(again), first, "{again}");
+    }
+    assert_eq!(sample("webhook/base64.json")["isBase64Encoded"], json!(true));
+    assert_eq!(path_parameter(&request("webhook/alias.json"), "source"), Some("certificates"));
+}
+
+#[test]
+fn webhooks_that_are_not_synced_say_why() {
+    let ignored = Reading::Ignored { event_type: "certificate_viewed".into(), known: true };
+    assert_eq!(read("webhook/ignored.json"), Ok(ignored));
+    let problems = read("webhook/unreadable.json").unwrap_err().problems;
+    let fields: Vec<_> = problems.0.iter().map(|problem| problem.field.as_str()).collect();
+    assert_eq!(fields, ["source", "record_id", "time"]);
+    let refusal = delivered("webhook/unproven.json", |verified| verified.map(drop).unwrap_err());
+    assert_eq!(refusal, Refusal::HeaderMissing { header: "X-Accredible-Signature".into() });
+}
+
+#[test]
+fn requests_for_one_certificate_are_read() {
+    let key = RecordKey { kind: Kind::Certificate, source: "accredible".into(), id: "10000005".parse().unwrap() };
+    for file in ["fetch", "given", "dry-run"].map(|name| format!("sync-certificate/{name}.json")) {
+        let request = request(&file);
+        assert_eq!(path_parameter(&request, "id"), Some(key.id.as_str()), "{file}");
+        assert_eq!(owner(&request), Some("operations"), "{file}: whom the authorizer let in");
+        assert_eq!(query_parameter(&request, "dry_run"), file.contains("dry-run").then_some("true"), "{file}");
+    }
+    let body = |name: &str| request(&format!("sync-certificate/{name}.json")).into_body();
+    assert!(Document::given(body("fetch").as_ref()).unwrap().value().as_object().is_some_and(Map::is_empty));
+    assert!(body("dry-run").as_ref().is_empty());
+    let definitions = Definitions::built_in();
+    let plan = certbridge_mapping::Plan::new(
+        definitions.source("accredible").unwrap().clone(),
+        definitions.destination("snapshots").unwrap().clone(),
+    );
+    let record = plan.given(&key, &Document::given(body("given").as_ref()).unwrap()).unwrap();
+    assert_eq!(plan.request(&record).unwrap().path, "/certificates/10000005/sync");
+}
+
+/// The parts of a batch, all of which can be read.
+fn batch(file: &str) -> Vec<(String, Content)> {
+    match Trigger::try_from(sample(file)).unwrap() {
+        Trigger::Batch(items) => items.into_iter().map(|item| (item.id, item.content.unwrap())).collect(),
+        Trigger::Sweep => panic!("{file} is no batch"),
+    }
+}
+
+fn streamed() -> InboxRow {
+    let mut items = batch("sync-event/stream.json");
+    let Some((id, Content::Row(row))) = items.pop() else { panic!("no row") };
+    assert_eq!(id, sample("sync-event/stream.json")["Records"][0]["dynamodb"]["SequenceNumber"]);
+    assert!(items.is_empty());
+    *row
+}
+
+#[test]
+fn the_stream_brings_the_row_that_the_webhook_makes() {
+    let row = streamed();
+    let made = delivered("webhook/payload-v2.json", |verified| {
+        let verified = verified.unwrap();
+        let Ok(Reading::Event(event)) = verified.read() else { panic!("no event") };
+        (verified.body().to_vec(), verified.key_id().to_owned(), *event)
+    });
+    assert_eq!((row.body, row.proven_by, row.event), (made.0, made.1, Some(made.2)));
+}
+
+#[tokio::test]
+async fn the_streams_image_is_what_the_store_writes() {
+    let database = EmbeddedDynamoDb::start(None).unwrap();
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(database.endpoint())
+        .region(Region::new("eu-central-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"));
+    let client = Client::from_conf(config.build());
+    let tables = Tables::with_prefix("samples-");
+    schema::create(&client, &tables).await.unwrap();
+    let row = streamed();
+    DynamoStore::new(client.clone(), tables.clone()).insert(&row).await.unwrap();
+
+    let key = AttributeValue::S(row.key.to_string());
+    let item = client.get_item().table_name(&tables.inbox).key("pk", key).send().await.unwrap().item.unwrap();
+    let change = &sample("sync-event/stream.json")["Records"][0]["dynamodb"];
+    let mut image = change["NewImage"].as_object().unwrap().clone();
+    // Bytes are compared as bytes, by the test above.
+    image.remove("body");
+    let written: Map<_, _> =
+        item.iter().filter(|(name, _)| *name != "body").map(|(name, value)| (name.clone(), shown(value))).collect();
+    assert_eq!(Value::Object(image), Value::Object(written));
+    assert_eq!(change["Keys"], json!({"pk": shown(&item["pk"])}));
+}
+
+/// An attribute as a stream shows it.
+fn shown(value: &AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => json!({"S": text}),
+        AttributeValue::N(number) => json!({"N": number}),
+        AttributeValue::Bool(flag) => json!({"BOOL": flag}),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_queue_brings_pointers() {
+    let event = event("webhook/payload-v2.json");
+    let pointers: Vec<_> = batch("sync-event/queue.json")
+        .into_iter()
+        .map(|(_, content)| match content {
+            Content::Pointer(pointer) => pointer,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(pointers, [Pointer::Event(event.key), Pointer::Assert { record: event.record, attempt: 0 }]);
+}
+
+#[test]
+fn the_schedule_brings_the_sweep() {
+    assert!(matches!(Trigger::try_from(sample("sync-event/sweep.json")), Ok(Trigger::Sweep)));
+}
