@@ -104,13 +104,17 @@ impl Metrics {
         self.emit(&[(name, 1.0, Unit::Count)], dimensions);
     }
 
-    /// Writes several metrics that share their dimensions. Each new combination of dimensions is another metric, and
-    /// is paid for: a source or a reason is one, an id is not.
+    /// Writes several metrics that share their dimensions: by the function alone, which is what alarms watch, and by all
+    /// dimensions together. Each new combination of dimensions is another metric, and is paid for: a source or a reason
+    /// is one, an id is not.
     pub fn emit(&self, metrics: &[(&str, f64, Unit)], dimensions: &[(&str, &str)]) {
         let dimensions = std::iter::once(("Function", &*self.function))
             .chain(dimensions.iter().copied())
             .filter(|(_, value)| !value.is_empty()); // CloudWatch drops the whole line over an empty one
         let metrics = metrics.iter().filter(|(_, value, _)| value.is_finite());
+        let names: Vec<_> = dimensions.clone().map(|(name, _)| name).collect();
+        let mut sets = vec![&names[..1]];
+        sets.extend((names.len() > 1).then_some(&names[..]));
         let mut line = Map::new();
         line.insert(
             "_aws".into(),
@@ -118,7 +122,7 @@ impl Metrics {
                 "Timestamp": (self.clock)().as_millisecond(),
                 "CloudWatchMetrics": [{
                     "Namespace": self.namespace,
-                    "Dimensions": [dimensions.clone().map(|(name, _)| name).collect::<Vec<_>>()],
+                    "Dimensions": sets,
                     "Metrics": metrics.clone().map(|(name, _, unit)| json!({"Name": name, "Unit": unit.name()}))
                         .collect::<Vec<_>>(),
                 }],
@@ -168,7 +172,7 @@ mod tests {
                     "Timestamp": 1_795_341_600_000_i64,
                     "CloudWatchMetrics": [{
                         "Namespace": "Certbridge",
-                        "Dimensions": [["Function", "Source"]],
+                        "Dimensions": [["Function"], ["Function", "Source"]],
                         "Metrics": [{"Name": "Accepted", "Unit": "Count"}],
                     }],
                 },

@@ -1,0 +1,273 @@
+//! What no linter knows of the template: that it agrees with the code.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod yaml;
+
+use certbridge_platform::{Env, http::routes::ROUTES};
+use certbridge_store::schema::{PENDING_INDEX, attribute};
+use certbridge_wiring::EngineConfig;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, sync::LazyLock};
+
+static TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml");
+    yaml::to_json(&std::fs::read_to_string(path).unwrap())
+});
+
+fn resource(name: &str) -> &'static Value {
+    let resource = &TEMPLATE["Resources"][name];
+    assert!(resource.is_object(), "there is no {name}");
+    resource
+}
+
+fn properties(name: &str) -> &'static Value {
+    &resource(name)["Properties"]
+}
+
+/// The resources of a type, by name.
+fn of_type(wanted: &str) -> BTreeMap<&'static str, &'static Value> {
+    let all = TEMPLATE["Resources"].as_object().unwrap();
+    all.iter().filter(|(_, of)| of["Type"] == wanted).map(|(name, of)| (name.as_str(), &of["Properties"])).collect()
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+/// The functions: the binary, with the resource's name.
+fn functions() -> BTreeMap<&'static str, &'static str> {
+    let all = of_type("AWS::Serverless::Function").into_keys();
+    all.map(|name| (resource(name)["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap(), name)).collect()
+}
+
+#[test]
+fn every_function_of_the_workspace_is_deployed() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../functions");
+    let mut folders: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    folders.sort();
+    assert_eq!(functions().into_keys().collect::<Vec<_>>(), folders);
+    for name in functions().into_values() {
+        assert_eq!(resource(name)["Metadata"]["BuildMethod"], "rust-cargolambda", "{name}");
+    }
+}
+
+#[test]
+fn every_function_has_a_role_and_a_log_of_its_own() {
+    let mut roles: Vec<_> = functions().into_values().map(|name| properties(name)["Role"].to_string()).collect();
+    let mut logs: Vec<_> =
+        functions().into_values().map(|name| properties(name)["LoggingConfig"]["LogGroup"].to_string()).collect();
+    for of in [&mut roles, &mut logs] {
+        let count = of.len();
+        of.sort();
+        of.dedup();
+        assert_eq!(of.len(), count, "{of:?}");
+        assert!(!of.contains(&"null".to_owned()), "{of:?}");
+    }
+    for (name, log) in of_type("AWS::Logs::LogGroup") {
+        assert!(log["RetentionInDays"].is_object(), "{name} keeps for ever");
+    }
+}
+
+#[test]
+fn tables_are_as_the_code_writes_them() {
+    let keys = |of: &Value| -> Vec<(String, String)> {
+        let part = |key: &Value| {
+            (key["AttributeName"].as_str().unwrap().to_owned(), key["KeyType"].as_str().unwrap().to_owned())
+        };
+        of["KeySchema"].as_array().unwrap().iter().map(part).collect()
+    };
+    let hash = |name: &str| (name.to_owned(), "HASH".to_owned());
+    let range = |name: &str| (name.to_owned(), "RANGE".to_owned());
+    let inbox = properties("InboxTable");
+    assert_eq!(keys(inbox), [hash(attribute::PK)]);
+    // The very name that is written: another one, and nothing would ever expire.
+    assert_eq!(inbox["TimeToLiveSpecification"], json!({"AttributeName": attribute::EXPIRES_AT, "Enabled": true}));
+    assert_eq!(inbox["StreamSpecification"]["StreamViewType"], "NEW_IMAGE");
+    let index = &inbox["GlobalSecondaryIndexes"][0];
+    assert_eq!(index["IndexName"], PENDING_INDEX);
+    assert_eq!(index["Projection"]["ProjectionType"], "KEYS_ONLY");
+    assert_eq!(keys(index), [hash(attribute::OPEN), range(attribute::NEXT_AT)]);
+    assert_eq!(keys(properties("RecordsTable")), [hash(attribute::PK)]);
+    for table in ["AuditTable", "StateTable"] {
+        assert_eq!(keys(properties(table)), [hash(attribute::PK), range(attribute::SK)]);
+    }
+    let types: BTreeMap<_, _> = of_type("AWS::DynamoDB::Table")
+        .values()
+        .flat_map(|table| table["AttributeDefinitions"].as_array().unwrap())
+        .map(|of| (of["AttributeName"].as_str().unwrap(), of["AttributeType"].as_str().unwrap()))
+        .filter(|(name, _)| *name != attribute::SK)
+        .collect();
+    assert_eq!(types, BTreeMap::from([(attribute::NEXT_AT, "N"), (attribute::OPEN, "S"), (attribute::PK, "S")]));
+}
+
+#[test]
+fn what_must_not_be_lost_is_kept() {
+    for (name, table) in of_type("AWS::DynamoDB::Table") {
+        assert_eq!(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true, "{name}");
+        assert_eq!(table["SSESpecification"]["SSEEnabled"], true, "{name}");
+    }
+    for name in ["RecordsTable", "AuditTable"] {
+        assert_eq!(properties(name)["DeletionProtectionEnabled"], true, "{name}");
+    }
+    let secrets = of_type("AWS::SecretsManager::Secret").into_keys();
+    for name in of_type("AWS::DynamoDB::Table").into_keys().chain(secrets) {
+        assert_eq!(resource(name)["DeletionPolicy"], "Retain", "{name}");
+        assert_eq!(resource(name)["UpdateReplacePolicy"], "Retain", "{name}");
+    }
+}
+
+#[test]
+fn every_route_stands_behind_its_scope() {
+    let routes = of_type("AWS::ApiGatewayV2::Route");
+    let mut keys: Vec<_> = routes.values().map(|route| route["RouteKey"].as_str().unwrap()).collect();
+    let mut wanted: Vec<_> = ROUTES.iter().map(|route| route.key).collect();
+    keys.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(keys, wanted);
+    for route in ROUTES {
+        let deployed = routes.values().find(|deployed| deployed["RouteKey"] == route.key).unwrap();
+        let guarded =
+            deployed["AuthorizationType"] == "CUSTOM" && deployed["AuthorizerId"] == json!({"Ref": "KeyAuthorizer"});
+        assert_eq!(guarded, route.scope.is_some(), "{}", route.key);
+        let target = deployed["Target"]["Sub"].as_str().unwrap();
+        let integration = target.strip_prefix("integrations/${").and_then(|rest| rest.strip_suffix('}')).unwrap();
+        let wanted = json!({"GetAtt": format!("{}.Arn", functions()[route.function])});
+        assert_eq!(properties(integration)["IntegrationUri"], wanted, "{}", route.key);
+        assert_eq!(properties(integration)["PayloadFormatVersion"], "2.0", "{}", route.key);
+    }
+    // The answer for one route must not be remembered for another, and a revoked key is to be dead soon.
+    let authorizer = properties("KeyAuthorizer");
+    assert_eq!(authorizer["AuthorizerResultTtlInSeconds"], 0);
+    assert_eq!(authorizer["IdentitySource"], Value::Null);
+}
+
+#[test]
+fn logs_of_the_gateway_hold_no_path() {
+    let format = properties("Stage")["AccessLogSettings"]["Format"].as_str().unwrap();
+    assert!(format.contains("$context.routeKey"), "{format}");
+    for leak in ["$context.path", "$context.httpMethod $context", "protocol", "authorizer.", "$context.resourcePath"] {
+        assert!(!format.contains(leak), "{leak} in {format}");
+    }
+    serde_json::from_str::<Value>(format).unwrap();
+}
+
+#[test]
+fn nobody_is_allowed_more_than_is_named() {
+    for (name, role) in of_type("AWS::IAM::Role") {
+        assert!(role["ManagedPolicyArns"].is_null(), "{name}");
+        for statement in role["Policies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap())
+        {
+            assert_eq!(statement["Effect"], "Allow", "{name}");
+            let actions = list(&statement["Action"]);
+            assert!(actions.iter().all(|action| !action.as_str().unwrap().contains('*')), "{name}: {actions:?}");
+            for resource in list(&statement["Resource"]) {
+                // AWS takes no resource for the one, and the names of the others are the definitions' own.
+                let excused = actions == [json!("dynamodb:ListStreams")]
+                    || resource["Sub"].as_str().is_some_and(|arn| arn.ends_with(":secret:${SecretPrefix}sources/*"));
+                assert!(excused || !resource.to_string().contains('*'), "{name}: {resource}");
+            }
+        }
+    }
+}
+
+/// The audit is append-only: nobody of ours may change or remove a row.
+#[test]
+fn nobody_may_change_the_audit() {
+    for (name, role) in of_type("AWS::IAM::Role") {
+        for statement in role["Policies"][0]["PolicyDocument"]["Statement"].as_array().unwrap() {
+            if list(&statement["Resource"]).contains(&json!({"GetAtt": "AuditTable.Arn"})) {
+                assert_eq!(statement["Action"], "dynamodb:PutItem", "{name}");
+            }
+        }
+    }
+}
+
+fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_else(|| vec![value.clone()])
+}
+
+#[test]
+fn times_fit_into_one_another() {
+    let timeout = |binary: &str| number(&properties(functions()[binary])["Timeout"]);
+    for binary in ["webhook", "sync-certificate", "authorizer"] {
+        assert!(timeout(binary) < 30, "the gateway does not wait for {binary}");
+    }
+    // Six times, as AWS asks for; and longer than the lease of a worker who died, which ends two seconds after it.
+    let queue = properties("RetryQueue");
+    assert!(number(&queue["VisibilityTimeout"]) >= 6 * timeout("sync-event"));
+    assert!(number(&queue["VisibilityTimeout"]) > timeout("sync-event") + 2);
+    assert!(number(&queue["RedrivePolicy"]["maxReceiveCount"]) >= 5);
+    assert!(
+        number(&queue["MessageRetentionPeriod"]) < number(&properties("RetryDeadLetters")["MessageRetentionPeriod"])
+    );
+}
+
+#[test]
+fn batches_fail_in_part_and_never_for_ever() {
+    let stream = properties("InboxStream");
+    for source in [stream, properties("RetrySource")] {
+        assert_eq!(source["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));
+        assert_eq!(source["FunctionName"], json!({"Ref": functions()["sync-event"]}));
+    }
+    assert_eq!(stream["StartingPosition"], "TRIM_HORIZON");
+    assert_eq!(stream["BisectBatchOnFunctionError"], true);
+    assert!(number(&stream["MaximumRetryAttempts"]) > 0);
+    assert_eq!(stream["DestinationConfig"]["OnFailure"]["Destination"], json!({"GetAtt": "StreamDeadLetters.Arn"}));
+    let pattern: Value =
+        serde_json::from_str(stream["FilterCriteria"]["Filters"][0]["Pattern"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        pattern,
+        json!({"eventName": ["INSERT"], "dynamodb": {"NewImage": {(attribute::STATE): {"S": ["pending"]}}}})
+    );
+    assert!(properties("RetrySource")["ScalingConfig"]["MaximumConcurrency"].is_object());
+    let sweep = properties("Sweep")["Target"]["Input"].as_str().unwrap();
+    sync_event::Trigger::try_from(serde_json::from_str::<Value>(sweep).unwrap()).unwrap();
+}
+
+/// The variables of a function, with something readable for each.
+fn variables(binary: &str) -> BTreeMap<String, String> {
+    let globals = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap();
+    let own = properties(functions()[binary])["Environment"]["Variables"].as_object();
+    let all = globals.iter().chain(own.into_iter().flatten());
+    all.map(|(name, _)| {
+        let value = match name.as_str() {
+            "DESTINATION" => "snapshots",
+            name if name.ends_with("_URL") => "https://example.com",
+            _ => "x",
+        };
+        (name.clone(), value.to_owned())
+    })
+    .collect()
+}
+
+#[test]
+fn functions_get_what_they_read_and_no_more() {
+    let webhook = |env: &Env| webhook::Config::read(env).map(drop);
+    let engine = |env: &Env| EngineConfig::read(env).map(drop);
+    type Read<'a> = &'a dyn Fn(&Env) -> Result<(), certbridge_platform::ConfigError>;
+    let reads: [(&str, Read<'_>); 3] = [("webhook", &webhook), ("sync-event", &engine), ("sync-certificate", &engine)];
+    for (binary, read) in reads {
+        let all = variables(binary);
+        read(&all.clone().into_iter().collect()).unwrap();
+        // These have defaults; another source's address is read where it is needed.
+        let optional = ["SECRET_PREFIX", "DESTINATION", "ACCREDIBLE_URL"];
+        for name in all.keys().filter(|name| !optional.contains(&name.as_str())) {
+            let without = all.clone().into_iter().filter(|(other, _)| other != name);
+            assert!(read(&without.collect()).is_err(), "{binary} does not read {name}");
+        }
+    }
+    assert_eq!(variables("authorizer").into_keys().collect::<Vec<_>>(), ["SECRET_PREFIX"]);
+}
+
+#[test]
+fn no_secret_stands_in_the_template() {
+    for (name, secret) in of_type("AWS::SecretsManager::Secret") {
+        let text = secret["SecretString"].as_str();
+        assert!(text.is_none_or(|text| ["{}", "{\"keys\": []}"].contains(&text)), "{name}");
+    }
+}
