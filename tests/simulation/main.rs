@@ -23,7 +23,8 @@ use certbridge_sync::{
     breaker::BreakerBoard,
     event::SyncRequest,
     memory::MemoryStore,
-    row::{InboxRow, Pointer},
+    ports::Inbox as _,
+    row::{InboxRow, InboxState, Pointer, Reschedule},
     sweep::sweep,
     sync::Run,
 };
@@ -410,14 +411,20 @@ impl Simulation {
         checks::appended_by_holder(&self.tables, &mut self.seen)
     }
 
-    /// Lets everything come to an end, without further faults.
-    fn settle(&mut self) -> Result<(), String> {
+    fn deliver_all_late(&self) {
+        while !self.world.lock().late.is_empty() {
+            self.deliver_late();
+        }
+    }
+
+    /// Lets everything come to an end, without further faults; but for what is applied late, if that is held back.
+    fn settle(&mut self, hold_late: bool) -> Result<(), String> {
         self.world.lock().faults = false;
         for task in &mut self.tasks {
             task.frozen_until = Timestamp::MIN;
         }
-        while !self.world.lock().late.is_empty() {
-            self.deliver_late();
+        if !hold_late {
+            self.deliver_all_late();
         }
         for _ in 0..400 {
             while let Some((source, body)) = self.unsent.pop() {
@@ -455,7 +462,7 @@ impl Simulation {
             let future = async move { engine.sync_now(&request, &run).await.is_ok() };
             self.spawn(Kind::Other, future);
         }
-        self.settle()
+        self.settle(false)
     }
 
     fn play(&mut self) -> Result<(), String> {
@@ -472,7 +479,9 @@ impl Simulation {
             self.step();
             self.check()?;
         }
-        self.settle()?;
+        let hold_late = self.world.lock().rng.bool();
+        self.settle(hold_late)?;
+        self.deliver_all_late();
         // A request that was applied after its lease had ended, unnoticed, is what reconciliation is for.
         if !self.world.lock().unnoticed.is_empty() {
             self.reconcile()?;
@@ -554,7 +563,7 @@ fn a_worker_may_crash_at_every_await_point() {
                 simulation.crash(0);
                 crashes += 1;
             }
-            let checked = simulation.check().and_then(|()| simulation.settle());
+            let checked = simulation.check().and_then(|()| simulation.settle(false));
             let plans = &DEFINITIONS.1;
             let checked = checked.and_then(|()| {
                 checks::chained(&simulation.tables)?;
@@ -567,4 +576,34 @@ fn a_worker_may_crash_at_every_await_point() {
         }
     }
     assert!(crashes > 100, "only {crashes} await points were crashed at");
+}
+
+/// Attempts that failed for other reasons say nothing about what the source shows: one stray 404 after them must not make
+/// a tombstone, nor lose an event.
+#[test]
+fn a_404_is_believed_only_once_it_was_shown_a_few_times() {
+    let mut simulation = Simulation::new(0);
+    simulation.world.lock().faults = false;
+    let body = json!({"event_type": "certificate_created", "certificate_id": "9", "timestamp": "2026-03-01T00:00:00Z"});
+    simulation.send(HINTS, body.to_string());
+    let run_out = |simulation: &mut Simulation| {
+        while !simulation.tasks.is_empty() {
+            simulation.poll(0);
+        }
+    };
+    run_out(&mut simulation);
+    let row = simulation.tables.inbox_rows().remove(0);
+    let elsewhere = Reschedule { attempt: 5, unseen: 0, next_at: row.next_at, reason: String::new(), must_push: false };
+    let waker = noop_waker();
+    let mut tries = Box::pin(simulation.tables.reschedule(&row.key, 0, &elsewhere));
+    assert_eq!(tries.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Ready(Ok(true)));
+    drop(tries);
+    for shown in 1..=4 {
+        simulation.world.advance(SignedDuration::from_hours(24));
+        simulation.work(Source::Queue(Pointer::Event(row.key.clone())));
+        run_out(&mut simulation);
+        let row = simulation.tables.inbox_rows().remove(0);
+        let wanted = if shown <= 3 { (InboxState::Pending, shown) } else { (InboxState::Quarantined, 3) };
+        assert_eq!((row.state, row.unseen), wanted, "{:?}", row.reason);
+    }
 }

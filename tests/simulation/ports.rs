@@ -206,7 +206,7 @@ impl Sources for SimSources {
             ));
         }
         // Now and then the source does not show a record that it has.
-        let fetched = if self.0.strikes(4) { Fetched::NotFound } else { self.0.fetch(key) };
+        let fetched = if self.0.strikes(10) { Fetched::NotFound } else { self.0.fetch(key) };
         point().await;
         Ok(fetched)
     }
