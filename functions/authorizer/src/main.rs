@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
     let mut vars = env.reader();
     let prefix = vars.parsed("SECRET_PREFIX", DEFAULT_SECRET_PREFIX.to_owned());
     vars.finish()?;
-    let secrets = Arc::new(Secrets::new(SecretsManager::new(&aws::sdk_config().await, prefix), SystemRuntime));
+    let secrets = Arc::new(Secrets::new(SecretsManager::new(&aws::function_config(&env)?, prefix), SystemRuntime));
     secrets.prefetch([API_KEYS]).await;
     let app = &Authorizer { secrets, metrics: Metrics::new(NAMESPACE, "authorizer", SystemRuntime) };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<_>| async move {

@@ -16,7 +16,7 @@ async fn main() -> Result<(), Error> {
     let env = Env::process();
     logs::init(&env);
     let config = EngineConfig::read(&env)?;
-    let sdk = aws::sdk_config().await;
+    let sdk = aws::function_config(&env)?;
     let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables);
     let queue = SqsRetryQueue::new(aws_sdk_sqs::Client::new(&sdk), config.retry_queue_url);
     let secrets = Arc::new(Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime));

@@ -13,7 +13,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let env = Env::process();
     logs::init(&env);
     let config = Config::read(&env)?;
-    let sdk = aws::sdk_config().await;
+    let sdk = aws::function_config(&env)?;
     let inbox = DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables);
     let secrets = Arc::new(Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime));
     let metrics = Metrics::new(NAMESPACE, "webhook", SystemRuntime);

@@ -8,11 +8,12 @@ use tracing::{
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    EnvFilter,
+    filter::Targets,
     fmt::{
         FmtContext, FormatEvent, FormattedFields, MakeWriter,
         format::{JsonFields, Writer},
     },
+    layer::SubscriberExt,
     registry::{LookupSpan, Scope},
 };
 
@@ -23,26 +24,23 @@ pub fn init(env: &Env) {
     let _ = tracing::subscriber::set_global_default(flat(filter(env, "info"), io::stdout));
 }
 
-/// What is logged: as `AWS_LAMBDA_LOG_LEVEL` says, else as `RUST_LOG` does, else what `default` says.
-pub fn filter(env: &Env, default: &str) -> EnvFilter {
+/// What is logged: as `AWS_LAMBDA_LOG_LEVEL` says, else as `RUST_LOG` does (a level, or levels by target, such as
+/// `info,webhook=debug`), else what `default` says.
+pub fn filter(env: &Env, default: &str) -> Targets {
     let level = env.get("AWS_LAMBDA_LOG_LEVEL").map(|level| match level.as_str() {
         "FATAL" => "error".to_owned(),
         _ => level.to_lowercase(),
     });
     let directives = level.or_else(|| env.get("RUST_LOG")).unwrap_or_else(|| default.to_owned());
-    EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"))
+    directives.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO))
 }
 
-fn flat<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
+fn flat<W>(filter: Targets, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .fmt_fields(JsonFields::new())
-        .event_format(Flat)
-        .with_writer(writer)
-        .finish()
+    let lines = tracing_subscriber::fmt::layer().fmt_fields(JsonFields::new()).event_format(Flat).with_writer(writer);
+    tracing_subscriber::registry().with(filter).with(lines)
 }
 
 /// Puts the fields of all spans and of the event side by side: the inner ones win, and our own four win over all.
@@ -125,17 +123,17 @@ mod tests {
         }
     }
 
-    fn lines(filter: EnvFilter, log: impl FnOnce()) -> Vec<Value> {
+    fn lines(filter: &str, log: impl FnOnce()) -> Vec<Value> {
         let buffer = Buffer::default();
         let writer = buffer.clone();
-        tracing::subscriber::with_default(flat(filter, move || writer.clone()), log);
+        tracing::subscriber::with_default(flat(filter.parse().unwrap(), move || writer.clone()), log);
         let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     #[test]
     fn one_flat_line_with_the_fields_of_all_spans() {
-        let lines = lines(EnvFilter::new("info"), || {
+        let lines = lines("info", || {
             let outer = tracing::info_span!("request", request_id = "r-1", source = tracing::field::Empty);
             let _outer = outer.enter();
             outer.record("source", "accredible");
