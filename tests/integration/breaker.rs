@@ -55,7 +55,7 @@ impl Runtime for Clock {
     }
 }
 
-struct OneKey;
+pub(crate) struct OneKey;
 
 impl ApiKeys for OneKey {
     async fn api_key(&self, _: &str) -> Result<Option<SecretString>, StoreError> {
@@ -66,7 +66,7 @@ impl ApiKeys for OneKey {
 }
 
 /// A queue whose messages the test does not wait for: it knows when each event is due.
-struct NoQueue;
+pub(crate) struct NoQueue;
 
 impl RetryQueue for NoQueue {
     async fn send(&self, _: &[(Pointer, Duration)]) -> Result<(), StoreError> {
@@ -74,16 +74,16 @@ impl RetryQueue for NoQueue {
     }
 }
 
-struct World {
+pub(crate) struct World {
     source: Accredible,
-    destination: sandbox::Snapshots,
+    pub(crate) destination: sandbox::Snapshots,
     store: MemoryStore,
-    clock: Clock,
-    engine: Engine<MemoryStore, HttpSources<OneKey>, Snapshots<OneKey>, NoQueue, Clock>,
+    pub(crate) clock: Clock,
+    pub(crate) engine: Engine<MemoryStore, HttpSources<OneKey>, Snapshots<OneKey>, NoQueue, Clock>,
 }
 
 impl World {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let options = || sandbox::Options { api_key: KEY.to_owned(), ..sandbox::Options::default() };
         let source = Accredible::start(options()).await.unwrap();
         let destination = sandbox::Snapshots::start(options()).await.unwrap();
@@ -108,7 +108,7 @@ impl World {
     }
 
     /// Accepts an event of a certificate that can be synced.
-    async fn accept(&self, id: &str) -> InboxRow {
+    pub(crate) async fn accept(&self, id: &str) -> InboxRow {
         self.source.put(id, &Credential::new(id).at_location("loc_london"));
         let definitions = Definitions::built_in();
         let source = definitions.source("accredible").unwrap();

@@ -11,7 +11,7 @@ use certbridge_platform::{
 use certbridge_sync::{
     StoreError,
     memory::MemoryStore,
-    ports::{Inbox, Inserted, Runtime},
+    ports::{Inbox, Inserted, Overdue, Runtime},
     row::{InboxRow, InboxState, Reschedule},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -87,7 +87,7 @@ impl Inbox for Failing {
         Err(self.0.clone())
     }
 
-    async fn overdue(&self, _: u8, _: Timestamp, _: usize) -> Result<Vec<EventKey>, StoreError> {
+    async fn overdue(&self, _: u8, _: Timestamp, _: usize) -> Result<Vec<Overdue>, StoreError> {
         Err(self.0.clone())
     }
 }

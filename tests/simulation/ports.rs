@@ -8,8 +8,8 @@ use certbridge_sync::{
     error::{RemoteClass, RemoteError, StoreError},
     memory::MemoryStore,
     ports::{
-        Breakers, ClaimError, CommitError, Destination, Fetched, Inbox, Inserted, LocationCheck, Pushed, Records,
-        RetryQueue, Runtime, Sources,
+        Breakers, ClaimError, CommitError, Destination, Fetched, Inbox, Inserted, LocationCheck, Overdue, Pushed,
+        Records, RetryQueue, Runtime, Sources,
     },
     row::{Claim, Commit, InboxRow, InboxState, Lease, Pointer, RecordRow, Release, Reschedule},
 };
@@ -117,7 +117,7 @@ impl Inbox for SimStore {
         self.at("set_aside", || self.tables.set_aside(key, attempt, state, reason)).await
     }
 
-    async fn overdue(&self, shard: u8, now: Timestamp, limit: usize) -> Result<Vec<EventKey>, StoreError> {
+    async fn overdue(&self, shard: u8, now: Timestamp, limit: usize) -> Result<Vec<Overdue>, StoreError> {
         self.tables.overdue(shard, now, limit).await
     }
 }

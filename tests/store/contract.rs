@@ -10,7 +10,7 @@ use crate::{
 use certbridge_mapping::{Operation, digest::sha256_hex, event::Order, record::CertificateStatus};
 use certbridge_sync::{
     breaker::BreakerState,
-    ports::{ClaimError, CommitError, Inserted},
+    ports::{ClaimError, CommitError, Inserted, Overdue},
     row::{INDEX_SHARDS, InboxRow, InboxState, RecordRow, Release, Reschedule, Settle},
     verify_chain,
 };
@@ -169,7 +169,8 @@ pub(crate) async fn overdue_rows_come_oldest_first_and_not_too_many(store: impl 
     for (id, due) in ids.iter().zip([40, 9, 100, 30]) {
         store.insert(&InboxRow { next_at: at(due), ..row(id) }).await.unwrap();
     }
-    let oldest: Vec<_> = [1, 3, 0, 2].map(|place: usize| event_key(&ids[place])).into();
+    let order: [(usize, i64); 4] = [(1, 9), (3, 30), (0, 40), (2, 100)];
+    let oldest: Vec<_> = order.map(|(place, due)| Overdue { key: event_key(&ids[place]), since: at(due) }).into();
     assert_eq!(store.overdue(3, at(1000), 10).await, Ok(oldest.clone()));
     assert_eq!(store.overdue(3, at(1000), 2).await, Ok(oldest[..2].to_vec()));
     assert_eq!(store.overdue(3, at(1000), 0).await, Ok(vec![]));
@@ -181,10 +182,10 @@ pub(crate) async fn a_row_is_not_overdue_before_its_time(store: impl Subject) {
     let shard = InboxRow::shard(&row.key);
     store.insert(&row).await.unwrap();
     assert_eq!(store.overdue(shard, at(59), 10).await, Ok(vec![]));
-    assert_eq!(store.overdue(shard, at(60), 10).await, Ok(vec![row.key.clone()]));
+    assert_eq!(store.overdue(shard, at(60), 10).await, Ok(vec![Overdue { key: row.key.clone(), since: at(60) }]));
     store.reschedule(&row.key, 0, &reschedule(1, 90)).await.unwrap();
     assert_eq!(store.overdue(shard, at(89), 10).await, Ok(vec![]));
-    assert_eq!(store.overdue(shard, at(90), 10).await, Ok(vec![row.key]));
+    assert_eq!(store.overdue(shard, at(90), 10).await, Ok(vec![Overdue { key: row.key, since: at(90) }]));
 }
 
 pub(crate) async fn only_pending_rows_are_overdue(store: impl Subject) {
@@ -211,8 +212,8 @@ pub(crate) async fn overdue_rows_are_found_in_the_shard_of_their_key(store: impl
     let mut found = Vec::new();
     for shard in 0..INDEX_SHARDS {
         let overdue = store.overdue(shard, at(1000), 100).await.unwrap();
-        assert!(overdue.iter().all(|key| InboxRow::shard(key) == shard));
-        found.extend(overdue);
+        assert!(overdue.iter().all(|overdue| InboxRow::shard(&overdue.key) == shard));
+        found.extend(overdue.into_iter().map(|overdue| overdue.key));
     }
     keys.sort();
     found.sort();

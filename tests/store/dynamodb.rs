@@ -14,7 +14,7 @@ use certbridge_store::{DynamoStore, Tables, inbox_row, schema};
 use certbridge_sync::{
     StoreError,
     breaker::BreakerState,
-    ports::{Breakers, Inbox, Records},
+    ports::{Breakers, Inbox, Overdue, Records},
     row::{InboxRow, InboxState},
 };
 use std::{
@@ -115,7 +115,7 @@ async fn times_that_dynamodb_compares_are_rounded_to_the_safe_side() {
     assert_eq!(store.overdue(shard, precisely(60), 10).await, Ok(vec![]), "not a moment too early");
     let rounded = store.get(&row.key).await.unwrap().unwrap().next_at;
     assert_eq!(rounded.as_nanosecond(), at(60).as_nanosecond() + 124_000_000);
-    assert_eq!(store.overdue(shard, rounded, 10).await, Ok(vec![row.key]));
+    assert_eq!(store.overdue(shard, rounded, 10).await, Ok(vec![Overdue { key: row.key, since: rounded }]));
 
     let key = record_key("10");
     let held = certbridge_sync::row::Lease { owner: "a".into(), until: precisely(30) };

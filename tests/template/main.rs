@@ -231,18 +231,19 @@ fn batches_fail_in_part_and_never_for_ever() {
 
 /// The variables of a function, with something readable for each.
 fn variables(binary: &str) -> BTreeMap<String, String> {
-    let globals = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap();
+    assert!(TEMPLATE["Globals"]["Function"]["Environment"].is_null(), "each function gets only what it reads");
     let own = properties(functions()[binary])["Environment"]["Variables"].as_object();
-    let all = globals.iter().chain(own.into_iter().flatten());
-    all.map(|(name, _)| {
-        let value = match name.as_str() {
-            "DESTINATION" => "snapshots",
-            name if name.ends_with("_URL") => "https://example.com",
-            _ => "x",
-        };
-        (name.clone(), value.to_owned())
-    })
-    .collect()
+    own.into_iter()
+        .flatten()
+        .map(|(name, _)| {
+            let value = match name.as_str() {
+                "DESTINATION" => "snapshots",
+                name if name.ends_with("_URL") => "https://example.com",
+                _ => "x",
+            };
+            (name.clone(), value.to_owned())
+        })
+        .collect()
 }
 
 #[test]
@@ -262,6 +263,43 @@ fn functions_get_what_they_read_and_no_more() {
         }
     }
     assert_eq!(variables("authorizer").into_keys().collect::<Vec<_>>(), ["SECRET_PREFIX"]);
+    assert!(variables("notify").is_empty());
+}
+
+/// The alarms on metrics of ours watch what is emitted: another name, and nobody would ever be told.
+#[test]
+fn alarms_watch_metrics_that_are_emitted() {
+    let mut watched = 0;
+    for (name, alarm) in of_type("AWS::CloudWatch::Alarm") {
+        assert!(alarm["AlarmActions"].is_object() || alarm["AlarmActions"].is_array(), "{name} tells nobody");
+        if alarm["Namespace"] != certbridge_platform::metrics::NAMESPACE {
+            continue;
+        }
+        let dimension = &alarm["Dimensions"][0];
+        assert_eq!(dimension["Name"], "Function", "{name}");
+        let function = dimension["Value"].as_str().unwrap();
+        let metric = alarm["MetricName"].as_str().unwrap();
+        let sources = format!("{}/../functions/{function}/src", env!("CARGO_MANIFEST_DIR"));
+        let emits = std::fs::read_dir(&sources)
+            .unwrap()
+            .any(|file| std::fs::read_to_string(file.unwrap().path()).unwrap().contains(&format!("\"{metric}\"")));
+        assert!(emits, "{name}: {function} does not emit {metric}");
+        watched += 1;
+    }
+    assert_eq!(watched, 6);
+}
+
+#[test]
+fn rows_of_the_audit_are_watched() {
+    let stream = properties("AuditStream");
+    assert_eq!(stream["FunctionName"], json!({"Ref": functions()["notify"]}));
+    assert_eq!(stream["EventSourceArn"], json!({"GetAtt": "AuditTable.StreamArn"}));
+    assert!(properties("AuditTable")["StreamSpecification"].is_object());
+    let pattern: Value =
+        serde_json::from_str(stream["FilterCriteria"]["Filters"][0]["Pattern"].as_str().unwrap()).unwrap();
+    assert_eq!(pattern, json!({"eventName": ["MODIFY", "REMOVE"]}));
+    assert_eq!(stream["StartingPosition"], "TRIM_HORIZON");
+    assert_eq!(stream["DestinationConfig"]["OnFailure"]["Destination"], json!({"GetAtt": "StreamDeadLetters.Arn"}));
 }
 
 #[test]

@@ -1,12 +1,12 @@
 use crate::trigger::{BatchItemFailure, BatchResponse, Content, Item, Trigger};
-use certbridge_platform::Metrics;
+use certbridge_platform::{Metrics, metrics::Unit};
 use certbridge_sync::{
     Engine, StoreError,
     audit::Action,
     event::Disposition,
     ports::{Breakers, Destination, Inbox, Records, RetryQueue, Runtime, Sources},
     row::{InboxState, Pointer},
-    sweep::sweep,
+    sweep::{Swept, sweep},
     sync::Run,
 };
 use futures::{StreamExt, stream};
@@ -55,11 +55,12 @@ where
         Trigger::Batch(items) => Ok(app.batch(items, request_id, ends_at).await),
         Trigger::Sweep => {
             let engine = &app.engine;
-            let sent = sweep(&engine.store, &engine.queue, engine.runtime.now(), SWEEP_LIMIT).await?;
-            if sent > 0 {
-                tracing::info!(sent, "swept");
+            let now = engine.runtime.now();
+            let Swept { sent, since } = sweep(&engine.store, &engine.queue, now, SWEEP_LIMIT).await?;
+            if let Some(since) = since {
+                tracing::info!(sent, %since, "swept");
             }
-            app.metrics.emit(&[("SweepSent", sent as f64, certbridge_platform::metrics::Unit::Count)], &[]);
+            app.metrics.emit(&[("SweepSent", sent as f64, Unit::Count), pending_age(since, now)], &[]);
             Ok(BatchResponse::default())
         }
     }
@@ -138,9 +139,10 @@ where
                 tracing::info!(outcome, pushed, sequence = report.sequence, plan = %report.plan, "settled");
                 self.metrics.count("Settled", &[("Outcome", outcome)]);
             }
-            Disposition::Later { next_at, attempt, reason } => {
+            Disposition::Later { next_at, attempt, reason, received_at } => {
                 tracing::warn!(%next_at, attempt, reason, "later");
-                self.metrics.count("Retried", &[]);
+                let age = pending_age(*received_at, self.engine.runtime.now());
+                self.metrics.emit(&[("Retried", 1.0, Unit::Count), age], &[]);
             }
             Disposition::SetAside { state, reason } => {
                 tracing::error!(state = state.as_str(), reason, "set aside");
@@ -150,6 +152,12 @@ where
             Disposition::Dropped(why) => tracing::info!(why, "dropped"),
         }
     }
+}
+
+/// How old the oldest event is that is not settled though its time has come: seconds since `since`.
+fn pending_age(since: Option<Timestamp>, now: Timestamp) -> (&'static str, f64, Unit) {
+    let age = since.map_or(0.0, |since| now.duration_since(since).as_secs_f64().max(0.0));
+    ("PendingAge", age, Unit::Seconds)
 }
 
 /// The parts of a batch by what must be worked on in order, the groups themselves in the batch's order: where time runs

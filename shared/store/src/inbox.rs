@@ -21,7 +21,7 @@ use aws_sdk_dynamodb::{
 use certbridge_mapping::{Event, EventKey, Operation, RecordKey, Version};
 use certbridge_sync::{
     StoreError,
-    ports::{Inbox, Inserted},
+    ports::{Inbox, Inserted, Overdue},
     row::{InboxRow, InboxState, Reschedule, Settle},
 };
 use jiff::Timestamp;
@@ -80,7 +80,7 @@ impl Inbox for DynamoStore {
     }
 
     /// One page of the index at most: the rest is still overdue when the next sweep comes.
-    async fn overdue(&self, shard: u8, now: Timestamp, limit: usize) -> Result<Vec<EventKey>, StoreError> {
+    async fn overdue(&self, shard: u8, now: Timestamp, limit: usize) -> Result<Vec<Overdue>, StoreError> {
         if limit == 0 {
             return Ok(Vec::new());
         }
@@ -96,7 +96,12 @@ impl Inbox for DynamoStore {
             .expression_attribute_values(":now", milliseconds_down(now))
             .limit(i32::try_from(limit).unwrap_or(i32::MAX));
         let answer = request.send().await.map_err(|error| store_error("Query", &error))?;
-        answer.items().iter().map(|item| event_key(Reader(item))).collect()
+        let overdue = |item| {
+            let read = Reader(item);
+            let since = read.optional_milliseconds(NEXT_AT)?.ok_or_else(|| unreadable(NEXT_AT))?;
+            Ok(Overdue { key: event_key(read)?, since })
+        };
+        answer.items().iter().map(overdue).collect()
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Disposition {
         attempt: u32,
         /// Why, for the log.
         reason: String,
+        /// When the event was received. A state that is to be asserted was not.
+        received_at: Option<Timestamp>,
     },
     /// It is set aside for a person to look at.
     SetAside {
@@ -210,7 +212,7 @@ where
         if delay <= LONGEST_QUEUE_DELAY {
             self.send(Pointer::Event(row.key.clone()), delay).await;
         }
-        Ok(Disposition::Later { next_at, attempt, reason })
+        Ok(Disposition::Later { next_at, attempt, reason, received_at: Some(row.received_at) })
     }
 
     /// The failed attempts by then and the time of the next try; `None` if there is none. Waiting for somebody else's
@@ -273,7 +275,7 @@ where
                     Duration::try_from(next_at.duration_since(now)).unwrap_or_default().min(LONGEST_QUEUE_DELAY);
                 // Nothing else remembers it, so a pointer that cannot be sent is a failure.
                 self.queue.send(&[(Pointer::Assert { record: key.clone(), attempt }, delay)]).await?;
-                Ok(Disposition::Later { next_at: now + delay, attempt, reason })
+                Ok(Disposition::Later { next_at: now + delay, attempt, reason, received_at: None })
             }
         }
     }

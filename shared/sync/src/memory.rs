@@ -4,7 +4,7 @@ use crate::{
     audit::AuditRow,
     breaker::BreakerState,
     error::StoreError,
-    ports::{Breakers, ClaimError, CommitError, Inbox, Inserted, Records},
+    ports::{Breakers, ClaimError, CommitError, Inbox, Inserted, Overdue, Records},
     row::{Claim, Commit, InboxRow, InboxState, Lease, RecordRow, Release, Reschedule},
 };
 use certbridge_mapping::{EventKey, RecordKey};
@@ -119,14 +119,15 @@ impl Inbox for MemoryStore {
         }))
     }
 
-    async fn overdue(&self, shard: u8, now: Timestamp, limit: usize) -> Result<Vec<EventKey>, StoreError> {
+    async fn overdue(&self, shard: u8, now: Timestamp, limit: usize) -> Result<Vec<Overdue>, StoreError> {
         let tables = self.lock();
         let due = |row: &&InboxRow| {
             row.state == InboxState::Pending && row.next_at <= now && InboxRow::shard(&row.key) == shard
         };
         let mut rows: Vec<_> = tables.inbox.values().filter(due).collect();
         rows.sort_by_key(|row| row.next_at);
-        Ok(rows.into_iter().take(limit).map(|row| row.key.clone()).collect())
+        let overdue = |row: &InboxRow| Overdue { key: row.key.clone(), since: row.next_at };
+        Ok(rows.into_iter().take(limit).map(overdue).collect())
     }
 }
 

@@ -32,6 +32,15 @@ pub enum Inserted {
     },
 }
 
+/// A pending event whose time has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overdue {
+    /// Which one.
+    pub key: EventKey,
+    /// When its time came.
+    pub since: Timestamp,
+}
+
 /// The inbox.
 pub trait Inbox: Send + Sync {
     /// Puts a row if there is none of its key. This alone decides what is a duplicate.
@@ -65,7 +74,7 @@ pub trait Inbox: Send + Sync {
         shard: u8,
         now: Timestamp,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<EventKey>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Overdue>, StoreError>> + Send;
 }
 
 /// Why a record could not be claimed.
