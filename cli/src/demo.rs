@@ -1,6 +1,6 @@
 //! `certbridge demo`: signed events of every kind through the whole way, and what became of each.
 
-use crate::{CliError, Local, Options, sign::sign};
+use crate::{CliError, Local, Options, sign::sign, table::table};
 use certbridge_mapping::{EventKey, RecordKey};
 use certbridge_platform::Env;
 use certbridge_sandbox::{Accredible, Credential, Fault, Snapshots};
@@ -11,7 +11,6 @@ use certbridge_sync::{
     row::{InboxRow, InboxState},
     verify_chain,
 };
-use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{
@@ -278,10 +277,4 @@ fn audit_cells(id: &str, row: &AuditRow) -> [String; 7] {
         told.to_owned(),
         row.hash[..12].to_owned(),
     ]
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(header.to_vec());
-    table
 }

@@ -52,6 +52,9 @@ pub enum CliError {
     /// A request of our own.
     #[error(transparent)]
     Http(#[from] reqwest::Error),
+    /// A key to our API.
+    #[error(transparent)]
+    Keys(#[from] crate::keys::KeysError),
     /// What the demo promises did not come true.
     #[error("{0}")]
     Demo(String),

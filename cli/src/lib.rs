@@ -7,9 +7,11 @@
 
 pub mod demo;
 pub mod error;
+pub mod keys;
 pub mod local;
 pub mod logs;
 pub mod sign;
+mod table;
 pub mod up;
 
 pub use error::CliError;

@@ -1,7 +1,13 @@
 //! The `certbridge` command.
 #![recursion_limit = "256"]
 
-use certbridge::{CliError, Options, demo, logs, sign::sign, up::up};
+use certbridge::{
+    CliError, Options, demo,
+    keys::{self, KeysCommand},
+    logs,
+    sign::sign,
+    up::up,
+};
 use certbridge_platform::Env;
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
@@ -51,14 +57,21 @@ enum Command {
         #[arg(long)]
         body: PathBuf,
     },
+    /// Make, list and revoke the keys to the API
+    #[command(subcommand)]
+    Keys(KeysCommand),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let env = Env::process();
     let command = Cli::parse().command;
-    // The demo shows what became of each event itself.
-    let _written = logs::init(&env, if matches!(command, Command::Demo { .. }) { "off" } else { "info" });
+    let level = match command {
+        // They say themselves what happened.
+        Command::Demo { .. } | Command::Keys(_) => "off",
+        Command::Up { .. } | Command::Sign { .. } => "info",
+    };
+    let _written = logs::init(&env, level);
     match run(command, env).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -81,5 +94,6 @@ async fn run(command: Command, env: Env) -> Result<(), CliError> {
             }
             Ok(())
         }
+        Command::Keys(command) => keys::run(command, &env).await,
     }
 }

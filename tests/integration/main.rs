@@ -10,6 +10,7 @@ mod breaker;
 mod certificate_sync;
 mod faults;
 mod http;
+mod keys;
 mod pending_age;
 // It ends what it starts with signals.
 #[cfg(unix)]

@@ -1,20 +1,21 @@
 //! The data folder: what a deployment keeps in AWS.
 
-use crate::CliError;
+use crate::{CliError, keys};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use certbridge_mapping::{Definitions, digest::sha256_hex};
-use certbridge_platform::{SecretError, SecretProvider};
+use certbridge_mapping::Definitions;
+use certbridge_platform::{
+    SecretError, SecretProvider,
+    keys::{ApiKey, scopes},
+    secrets::API_KEYS,
+};
 use certbridge_sync::ports::Runtime;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
 };
-
-/// The scopes of the key that is made for local use: all of them.
-const SCOPES: [&str; 4] = ["sync:write", "batch:run", "records:read", "audit:read"];
 
 /// A data folder, held by this process alone.
 #[derive(Debug)]
@@ -49,28 +50,27 @@ impl DataFolder {
 
     /// The secrets, after those that are missing were made.
     pub fn secrets(&self, definitions: &Definitions, runtime: &impl Runtime) -> Result<SecretsFile, CliError> {
-        let file = SecretsFile { path: self.file("secrets.json") };
-        let mut secrets = file.read()?;
-        let before = secrets.len();
-        for source in definitions.sources() {
-            let fresh = || json!({"signing": [token(runtime)], "api_key": token(runtime)});
-            secrets.entry(source.secret_name()).or_insert_with(fresh);
-        }
-        secrets.entry("destinations/snapshots").or_insert_with(|| json!({"api_key": token(runtime)}));
-        secrets.entry("audit").or_insert_with(|| {
-            let seed = [runtime.random().to_be_bytes(), runtime.random().to_be_bytes()].concat();
-            json!({"signing_key": BASE64_STANDARD.encode(seed), "digest_key": token(runtime)})
-        });
-        if !secrets.contains_key("api-keys") {
-            let key = token(runtime);
-            write_private(&self.file("api-key"), key.as_bytes())?;
-            let digest = sha256_hex(key.as_bytes());
-            let entry = json!({"keys": [{"id": "local", "sha256": digest, "owner": "local", "scopes": SCOPES}]});
-            secrets.insert("api-keys".to_owned(), entry);
-        }
-        if secrets.len() > before {
-            write_private(&file.path, format!("{:#}\n", Value::Object(secrets)).as_bytes())?;
-        }
+        let file = SecretsFile::in_folder(&self.path);
+        file.update(|secrets| {
+            for source in definitions.sources() {
+                let fresh = || json!({"signing": [token(runtime)], "api_key": token(runtime)});
+                secrets.entry(source.secret_name()).or_insert_with(fresh);
+            }
+            secrets.entry("destinations/snapshots").or_insert_with(|| json!({"api_key": token(runtime)}));
+            secrets.entry("audit").or_insert_with(|| {
+                let seed = [runtime.random().to_be_bytes(), runtime.random().to_be_bytes()].concat();
+                json!({"signing_key": BASE64_STANDARD.encode(seed), "digest_key": token(runtime)})
+            });
+            if !secrets.contains_key(API_KEYS) {
+                let key = keys::fresh(runtime);
+                write_private(&self.file("api-key"), key.expose_secret().as_bytes())?;
+                // It is for whoever works on this machine: it opens everything.
+                let all = scopes().into_iter().map(str::to_owned).collect();
+                let entry = ApiKey::new(key.expose_secret(), "local".into(), "local".into(), all, None);
+                secrets.insert(API_KEYS.to_owned(), json!({"keys": [entry]}));
+            }
+            Ok(())
+        })?;
         Ok(file)
     }
 }
@@ -105,6 +105,21 @@ impl SecretsFile {
             line: error.line(),
             column: error.column(),
         })
+    }
+
+    /// Changes the secrets and writes them, all or none, while no other process of ours does.
+    pub fn update(&self, change: impl FnOnce(&mut Map<String, Value>) -> Result<(), CliError>) -> Result<(), CliError> {
+        // Not the file itself, which is replaced, and not the folder's lock, which `up` holds while it runs.
+        let path = self.path.with_extension("lock");
+        let lock = File::create(&path).map_err(CliError::file(&path))?;
+        lock.lock().map_err(CliError::file(&path))?;
+        let before = self.read()?;
+        let mut secrets = before.clone();
+        change(&mut secrets)?;
+        if secrets != before {
+            write_private(&self.path, format!("{:#}\n", Value::Object(secrets)).as_bytes())?;
+        }
+        Ok(())
     }
 }
 

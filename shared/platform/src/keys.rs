@@ -1,34 +1,78 @@
 //! The keys that others hold to our API. We keep their SHA-256 only.
 
+use crate::http::routes::ROUTES;
 use jiff::Timestamp;
 use lambda_http::http::HeaderMap;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use subtle::ConstantTimeEq;
+
+/// Scopes that a key may already hold, though no route asks for them yet.
+const TO_COME: [&str; 3] = ["audit:read", "batch:run", "records:read"];
+
+/// All scopes that there are: those that [`ROUTES`] ask for, and those of routes to come.
+pub fn scopes() -> BTreeSet<&'static str> {
+    ROUTES.iter().filter_map(|route| route.scope).chain(TO_COME).collect()
+}
 
 /// The keys that open our API, as the secret `api-keys` holds them.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct ApiKeyring {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "readable")]
     keys: Vec<ApiKey>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-struct ApiKey {
-    id: String,
-    /// `None` if it is not the hex of one: that key opens nothing, and the others are not its fault.
-    #[serde(deserialize_with = "digest")]
-    sha256: Option<[u8; 32]>,
-    owner: String,
+/// One key, as the secret holds it: everything but the key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// Its name, for lists, logs and the audit.
+    pub id: String,
+    #[serde(serialize_with = "as_hex", deserialize_with = "from_hex")]
+    sha256: [u8; 32],
+    /// Who holds it.
+    pub owner: String,
+    /// What it opens.
     #[serde(default)]
-    scopes: Vec<String>,
-    expires: Option<Timestamp>,
+    pub scopes: Vec<String>,
+    /// From when on it opens nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
 }
 
-fn digest<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<[u8; 32]>, D::Error> {
+impl ApiKey {
+    /// What is kept of `key`.
+    pub fn new(key: &str, id: String, owner: String, scopes: Vec<String>, expires: Option<Timestamp>) -> Self {
+        Self { id, sha256: Sha256::digest(key).into(), owner, scopes, expires }
+    }
+
+    /// Reads an entry; `None` if it cannot be read, and then it opens nothing.
+    pub fn read(entry: &Value) -> Option<Self> {
+        Self::deserialize(entry).ok()
+    }
+
+    /// Whether it opens nothing any more.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+/// The entries that can be read. The others open nothing, and that is not the fault of these.
+fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ApiKey>, D::Error> {
+    Ok(Vec::<Value>::deserialize(deserializer)?.iter().filter_map(ApiKey::read).collect())
+}
+
+fn as_hex<S: Serializer>(digest: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&hex::encode(digest))
+}
+
+fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
     let mut digest = [0; 32];
     let text = String::deserialize(deserializer)?;
-    Ok(hex::decode_to_slice(text, &mut digest).is_ok().then_some(digest))
+    // Without the error, which quotes what it found.
+    hex::decode_to_slice(text, &mut digest).map_err(|_| serde::de::Error::custom("no SHA-256 in hex"))?;
+    Ok(digest)
 }
 
 /// Whose key it was.
@@ -72,14 +116,12 @@ impl ApiKeyring {
         let presented: [u8; 32] = Sha256::digest(presented).into();
         let mut found = None;
         for key in &self.keys {
-            // No digest is compared too, with zeros, which no known key hashes to, and then not taken.
-            let equal: bool = key.sha256.unwrap_or_default().ct_eq(&presented).into();
-            if equal && key.sha256.is_some() {
+            if key.sha256.ct_eq(&presented).into() {
                 found.get_or_insert(key);
             }
         }
         let key = found.ok_or(Denied::Unknown { expired: None })?;
-        if key.expires.is_some_and(|expires| expires <= now) {
+        if key.is_expired(now) {
             return Err(Denied::Unknown { expired: Some(key.id.clone()) });
         }
         if !key.scopes.iter().any(|held| held == scope) {
@@ -113,6 +155,9 @@ mod tests {
     fn authorize(presented: &str, scope: &str) -> Result<Caller, Denied> {
         let ring: ApiKeyring = serde_json::from_value(json!({"keys": [
             {"id": "broken", "sha256": "no hex", "owner": "nobody", "scopes": ["sync:write"]},
+            {"id": "timeless", "sha256": sha256("lasting"), "owner": "o", "scopes": ["sync:write"], "expires": "never"},
+            {"sha256": sha256("nameless"), "owner": "ops", "scopes": ["sync:write"]},
+            "neither an object",
             {"id": "ops-1", "sha256": sha256("s3cret"), "owner": "ops", "scopes": ["sync:write", "records:read"]},
             {"id": "old", "sha256": sha256("stale"), "owner": "ops", "scopes": ["sync:write"], "expires": NOW},
             {"id": "tmp", "sha256": sha256("fresh").to_uppercase(), "owner": "temp", "scopes": ["sync:write"],
@@ -135,8 +180,25 @@ mod tests {
         assert_eq!(authorize("guess", "sync:write"), Err(Denied::Unknown { expired: None }));
         assert_eq!(authorize(&sha256("s3cret"), "sync:write"), Err(Denied::Unknown { expired: None }));
         assert_eq!(authorize("stale", "sync:write").unwrap_err().to_string(), "key old has expired");
+        for unreadable in ["lasting", "nameless"] {
+            assert_eq!(authorize(unreadable, "sync:write"), Err(Denied::Unknown { expired: None }));
+        }
         assert_eq!(authorize("", "sync:write"), Err(Denied::Missing));
         assert!(ApiKeyring::default().authorize("s3cret", "sync:write", NOW.parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn an_entry_is_read_as_it_was_written() {
+        for expires in [None, Some(NOW.parse().unwrap())] {
+            let scopes = vec!["sync:write".to_owned()];
+            let key = ApiKey::new("s3cret", "ops-1".into(), "ops".into(), scopes, expires);
+            let entry = serde_json::to_value(&key).unwrap();
+            assert_eq!(
+                (&entry["sha256"], entry.get("expires").is_some()),
+                (&json!(sha256("s3cret")), expires.is_some())
+            );
+            assert_eq!(ApiKey::read(&entry), Some(key));
+        }
     }
 
     #[test]

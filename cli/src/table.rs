@@ -1,0 +1,9 @@
+//! Tables for a person.
+
+use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
+
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(header.to_vec());
+    table
+}
