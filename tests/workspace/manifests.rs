@@ -1,6 +1,7 @@
 //! One table of versions, one place for what all members share.
 
-use crate::{none, root, text_of};
+use crate::{none, text_of};
+use certbridge_platform::http::routes::ROUTES;
 use std::{collections::BTreeSet, path::Path};
 use toml::{Table, Value};
 
@@ -70,6 +71,18 @@ fn members_inherit_what_all_share() {
         }
         faults
     }));
+}
+
+#[test]
+fn cargo_lambda_watch_serves_the_routes() {
+    let root = manifest(Path::new("Cargo.toml"));
+    let router = root["workspace"]["metadata"]["lambda"]["watch"]["router"].as_table().unwrap();
+    let served: BTreeSet<_> = router
+        .iter()
+        .flat_map(|(path, targets)| targets.as_array().unwrap().iter().map(move |target| (path, target)))
+        .map(|(path, target)| (format!("{} {path}", target["method"].as_str().unwrap()), target["function"].as_str()))
+        .collect();
+    assert_eq!(served, ROUTES.iter().map(|route| (route.key.to_owned(), Some(route.function))).collect());
 }
 
 #[test]

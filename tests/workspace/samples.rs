@@ -1,6 +1,7 @@
 //! The sample events in `events/`: each goes through what its function itself reads it with.
 
 use crate::{files, none, root, text_of};
+use authorizer::Authorizer;
 use aws_sdk_dynamodb::{
     Client, Config,
     config::{BehaviorVersion, Credentials, Region},
@@ -9,7 +10,12 @@ use aws_sdk_dynamodb::{
 use certbridge_mapping::{
     Definitions, Delivery, Document, Event, Keys, Kind, Reading, RecordKey, Refusal, Unreadable, Verified,
 };
-use certbridge_platform::http::{Request, headers, owner, path_parameter, query_parameter, request_id, source_ip};
+use certbridge_platform::{
+    Metrics, SecretError, SecretProvider, Secrets, SystemRuntime,
+    http::{Request, headers, owner, path_parameter, query_parameter, request_id, source_ip},
+    metrics::{Dropped, NAMESPACE},
+    secrets::API_KEYS,
+};
 use certbridge_sandbox::dynamodb::EmbeddedDynamoDb;
 use certbridge_store::{DynamoStore, Tables, schema};
 use certbridge_sync::{
@@ -18,9 +24,10 @@ use certbridge_sync::{
 };
 use jiff::Timestamp;
 use lambda_http::request::LambdaRequest;
+use notify::Notify;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 use sync_event::{Content, Trigger};
 
 /// The key that the samples are signed with. To have them accepted, it must stand in the secret `sources/accredible`.
@@ -76,6 +83,10 @@ fn event(file: &str) -> Event {
 fn every_sample_has_a_test() {
     let tested = [
         "events/README.md",
+        "events/authorizer/bearer.json",
+        "events/authorizer/no-key.json",
+        "events/authorizer/x-api-key.json",
+        "events/notify/stream.json",
         "events/sync-certificate/dry-run.json",
         "events/sync-certificate/fetch.json",
         "events/sync-certificate/given.json",
@@ -140,6 +151,42 @@ fn requests_for_one_certificate_are_read() {
     );
     let record = plan.given(&key, &Document::given(body("given").as_ref()).unwrap()).unwrap();
     assert_eq!(plan.request(&record).unwrap().path, "/certificates/10000005/sync");
+}
+
+/// The secret `api-keys`, as the samples' README gives it.
+struct Shown;
+
+impl SecretProvider for Shown {
+    async fn read(&self, id: &str) -> Result<Option<SecretString>, SecretError> {
+        assert_eq!(id, API_KEYS);
+        let readme = text_of(Path::new("events/README.md")).unwrap();
+        let block = readme.split("```json\n").nth(1).and_then(|rest| rest.split("```").next());
+        Ok(block.map(SecretString::from))
+    }
+}
+
+fn metrics(function: &'static str) -> Metrics {
+    Metrics::new(NAMESPACE, function, SystemRuntime).with_sink(Dropped)
+}
+
+#[tokio::test]
+async fn the_authorizer_lets_in_who_has_a_key() {
+    let secrets = Arc::new(Secrets::new(Shown, SystemRuntime));
+    let app = Authorizer { secrets, metrics: metrics("authorizer") };
+    for (file, let_in) in [("bearer", true), ("x-api-key", true), ("no-key", false)] {
+        let question = serde_json::from_value(sample(&format!("authorizer/{file}.json"))).unwrap();
+        let decision = serde_json::to_value(authorizer::handle(&app, &question).await.unwrap()).unwrap();
+        assert_eq!(decision["isAuthorized"], let_in, "{file}");
+        // What it tells of the caller is what the gateway hands on.
+        let handed_on = &sample("sync-certificate/fetch.json")["requestContext"]["authorizer"]["lambda"];
+        assert_eq!(&decision["context"] == handed_on, let_in, "{file}");
+    }
+}
+
+#[test]
+fn a_touched_audit_row_is_told() {
+    let event = serde_json::from_value(sample("notify/stream.json")).unwrap();
+    assert_eq!(notify::handle(&Notify { metrics: metrics("notify") }, &event), 1);
 }
 
 /// The parts of a batch, all of which can be read.
