@@ -2,14 +2,18 @@
 // The futures of the SDK, of the runtime and of a handler lie deep in one another.
 #![recursion_limit = "256"]
 
-use certbridge_platform::{Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, logs, metrics::NAMESPACE};
+use certbridge_platform::{Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, http, logs, metrics::NAMESPACE};
 use certbridge_store::{DynamoStore, SqsRetryQueue};
+use certbridge_sync::ports::Runtime;
 use certbridge_wiring::{EngineConfig, engine};
-use jiff::Timestamp;
+use jiff::SignedDuration;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use std::sync::Arc;
 use sync_event::{BatchResponse, SyncEvent, handle};
+
+/// How long an invocation is taken to last that does not say it.
+const UNTOLD: SignedDuration = SignedDuration::from_secs(30);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -25,7 +29,7 @@ async fn main() -> Result<(), Error> {
     let app = &SyncEvent { engine, metrics };
 
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let ends_at = Timestamp::from_millisecond(event.context.deadline as i64)?;
+        let ends_at = http::ends_at(&event.context).unwrap_or_else(|| SystemRuntime.now() + UNTOLD);
         let answer = handle(app, event.payload.try_into()?, &event.context.request_id, ends_at).await?;
         Ok::<BatchResponse, Error>(answer)
     }))

@@ -17,7 +17,7 @@ use tracing::Instrument;
 pub use answer::{Answer, GatewayResponse};
 pub use lambda_http::Request;
 pub use problem::{Problem, ProblemType};
-pub use request::{deadline, headers, owner, path_parameter, query_parameter, request_id, source_ip};
+pub use request::{deadline, ends_at, headers, owner, path_parameter, query_parameter, request_id, source_ip};
 
 /// Serves a function's requests until Lambda ends it.
 pub async fn serve<H, F>(handler: H) -> Result<(), lambda_http::Error>
@@ -38,16 +38,18 @@ where
     H: Fn(Request) -> F,
     F: Future<Output = Answer>,
 {
+    let is_v2 = matches!(event, LambdaRequest::ApiGatewayV2(_));
     let request = match request::convert(event, context) {
         Ok(request) => request,
         Err(malformed) => {
             tracing::warn!(error = %malformed, "a request was not passed on");
-            return Answer::from(Problem::new(ProblemType::MalformedRequest).detail(malformed.to_string())).into();
+            let problem = Problem::new(ProblemType::MalformedRequest).detail(malformed.to_string());
+            return GatewayResponse::from(Answer::from(problem)).for_payload(is_v2);
         }
     };
     // The route's key, never the path: that may hold a token.
     let span = tracing::info_span!("request", request_id = request_id(&request), route = route_key(&request));
-    handler(request).instrument(span).await.into()
+    GatewayResponse::from(handler(request).instrument(span).await).for_payload(is_v2)
 }
 
 fn route_key(request: &Request) -> Option<&str> {

@@ -45,7 +45,7 @@ impl Answer {
     }
 }
 
-/// An answer as the gateway reads it: what payload 1.0 and 2.0 have in common.
+/// An answer as the gateway reads it: what payload 1.0 and 2.0 have in common, but for the cookies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayResponse {
@@ -57,6 +57,16 @@ pub struct GatewayResponse {
     pub body: String,
     /// Whether the body is base64: never.
     pub is_base64_encoded: bool,
+    /// Never any. Payload 1.0 has no such field; of 2.0, `cargo lambda watch` wants it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cookies: Option<[&'static str; 0]>,
+}
+
+impl GatewayResponse {
+    /// The same, as the request's payload version has it.
+    pub(super) fn for_payload(self, is_v2: bool) -> Self {
+        Self { cookies: is_v2.then_some([]), ..self }
+    }
 }
 
 impl From<Answer> for GatewayResponse {
@@ -64,6 +74,6 @@ impl From<Answer> for GatewayResponse {
         let mut headers = BTreeMap::from_iter(answer.headers);
         headers.insert("certbridge-version", API_VERSION.to_owned());
         headers.insert("content-type", answer.content_type.to_owned());
-        Self { status_code: answer.status, headers, body: answer.body, is_base64_encoded: false }
+        Self { status_code: answer.status, headers, body: answer.body, is_base64_encoded: false, cookies: None }
     }
 }

@@ -134,8 +134,14 @@ pub fn query_parameter<'a>(request: &'a Request, name: &str) -> Option<&'a str> 
 
 /// When Lambda ends this invocation.
 pub fn deadline(request: &Request) -> Option<Timestamp> {
-    let milliseconds = request.lambda_context_ref()?.deadline;
-    i64::try_from(milliseconds).ok().filter(|at| *at > 0).and_then(|at| Timestamp::from_millisecond(at).ok())
+    ends_at(request.lambda_context_ref()?)
+}
+
+/// The same of any event; `None` if it does not say. `cargo lambda watch` says a time of the year 1970.
+pub fn ends_at(context: &Context) -> Option<Timestamp> {
+    const A_YEAR: i64 = 365 * 86_400_000;
+    let milliseconds = i64::try_from(context.deadline).ok().filter(|at| *at > A_YEAR)?;
+    Timestamp::from_millisecond(milliseconds).ok()
 }
 
 /// Whose key the authorizer let in.

@@ -1,5 +1,6 @@
 use super::*;
 use certbridge_mapping::{Problem as FieldProblem, Problems, Shape};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{sync::Mutex, time::Duration};
 
@@ -152,16 +153,28 @@ async fn a_server_with_threads_can_pass_events_in() {
 
 #[tokio::test]
 async fn an_answer_is_what_the_gateway_reads() {
-    let (response, _) = pass(v2()).await;
-    assert_eq!(
-        serde_json::to_value(&response).unwrap(),
-        json!({
-            "statusCode": 202,
-            "headers": {"certbridge-version": "1", "content-type": "application/json"},
-            "body": "{\"ok\":true}",
-            "isBase64Encoded": false,
-        })
-    );
+    let answer = json!({
+        "statusCode": 202,
+        "headers": {"certbridge-version": "1", "content-type": "application/json"},
+        "body": "{\"ok\":true}",
+        "isBase64Encoded": false,
+    });
+    assert_eq!(serde_json::to_value(pass(v1()).await.0).unwrap(), answer);
+    // Payload 1.0 has no such field, and its gateway answers 502 to fields that it does not know.
+    assert_eq!(serde_json::to_value(pass(v2()).await.0).unwrap(), with(answer, "cookies", json!([])));
+}
+
+#[test]
+fn an_invocation_that_does_not_say_when_it_ends_has_no_end() {
+    let ends = |milliseconds| {
+        let mut context = Context::default();
+        context.deadline = milliseconds;
+        ends_at(&context).map(Timestamp::as_millisecond)
+    };
+    assert_eq!(ends(1_795_341_600_500), Some(1_795_341_600_500));
+    // What `cargo lambda watch` says.
+    assert_eq!(ends(600_000), None);
+    assert_eq!((ends(0), ends(u64::MAX)), (None, None));
 }
 
 #[test]
