@@ -7,10 +7,10 @@
 use crate::support::{
     Keys, PATIENT, definitions_with, failed, plan, plan_from, record, request, snapshots, sources, sources_with,
 };
-use certbridge_mapping::Record;
+use certbridge_mapping::{Kind, Record};
 use certbridge_sync::{
     error::RemoteClass,
-    ports::{Destination, Fetched, LocationCheck, Sources},
+    ports::{Destination, Fetched, ListError, LocationCheck, Sources},
 };
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -92,6 +92,41 @@ async fn accredibles_own_contract_takes_our_requests_and_its_example_is_mapped()
 }
 
 #[tokio::test]
+async fn accredibles_own_contract_takes_our_searches_and_its_example_is_mapped() {
+    let Some(specs) = specs() else { return };
+    let prism = Prism::start(&specs.join("accredible.openapi.json"));
+    let with_group = definitions_with(|text| {
+        text.replace("[tables.location_by_group]", "[tables.location_by_group]\n\"12345\" = \"loc_london\"")
+    });
+    let (sources, plan) = (sources(&prism.url), plan_from(&with_group));
+    let page = async |cursor: Option<&str>, since: Option<&str>| {
+        let since = since.map(|day| day.parse().unwrap());
+        sources.source_page(&plan, Kind::Certificate, cursor, since, PATIENT).await
+    };
+    let first = page(None, None).await.unwrap();
+    assert_eq!((first.items.len(), first.nameless, first.announced), (1, 0, Some(1000)));
+    let item = &first.items[0];
+    assert_eq!((item.id.as_str(), item.changed_at), ("12345678", Some("2025-10-31T08:11:16.390Z".parse().unwrap())));
+    let fields = item.fields.as_ref().unwrap();
+    assert_eq!(
+        (&fields["user_id"], &fields["location_id"], &fields["issue_date"]),
+        (&"john.doe@mailinator.test".into(), &"loc_london".into(), &"2025-10-31".into())
+    );
+    assert_eq!(page(None, Some("2025-10-31")).await.unwrap(), first);
+    // The example is its own next page, so the request was taken and its answer is not believed.
+    for since in [None, Some("2025-10-31")] {
+        let Err(ListError::Remote(error)) = page(first.next.as_deref(), since).await else {
+            panic!("the same page again is no page")
+        };
+        assert_eq!(
+            (error.class, error.message.as_str()),
+            (RemoteClass::Unusable, "a listing, but its next page is itself")
+        );
+        assert_eq!(page(Some("another"), since).await.unwrap(), first);
+    }
+}
+
+#[tokio::test]
 async fn accredibles_own_contract_wants_a_key() {
     let Some(specs) = specs() else { return };
     let prism = Prism::start(&specs.join("accredible.openapi.json"));
@@ -114,4 +149,14 @@ async fn the_sandboxs_contract_takes_our_requests() {
     let mut bad = request("10000005");
     bad.body["user_id"] = serde_json::Value::Null;
     failed(snapshots.push(&bad, "k", PATIENT).await, RemoteClass::Rejected);
+
+    let requests = [request("10000006"), request("10000005"), request("10000007")];
+    let told = snapshots.push_batch("b-1", &requests, "b-1#1", PATIENT).await.unwrap();
+    assert_eq!(told[1].as_ref().unwrap().request_id.as_deref(), Some("snap-1"));
+    let classes: Vec<_> = told.iter().map(|told| told.as_ref().err().map(|error| error.class)).collect();
+    assert_eq!(classes, [Some(RemoteClass::Rejected), None, Some(RemoteClass::Unusable)]);
+    for cursor in [None, Some("6b")] {
+        let page = snapshots.destination_page(Kind::Certificate, cursor, PATIENT).await.unwrap();
+        assert_eq!((page.items[0].id.as_str(), page.next, page.announced), ("10000005", None, Some(1)));
+    }
 }

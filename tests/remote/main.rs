@@ -2,10 +2,12 @@
 //! the provider's own contract where it is at hand.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod batches;
 // It stops what it starts by the process group.
 #[cfg(unix)]
 mod contract;
 mod faults;
+mod listings;
 mod locations;
 mod raw;
 mod sandbox;

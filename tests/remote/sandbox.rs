@@ -120,9 +120,12 @@ async fn the_destination_is_read_page_by_page() {
     }
     let at = |path: &str| format!("{}{path}", server.url());
     let (_, first) = call("GET", &at("/certificates?limit=2"), json!(null)).await;
-    assert_eq!((&first["certificates"][1]["certificate_id"], &first["next_cursor"]), (&json!("b"), &json!("b")));
-    let (_, last) = call("GET", &at("/certificates?limit=2&cursor=b"), json!(null)).await;
+    assert_eq!((&first["certificates"][1]["certificate_id"], &first["total"]), (&json!("b"), &json!(3)));
+    let second = at(&format!("/certificates?limit=2&cursor={}", first["next_cursor"].as_str().unwrap()));
+    let (_, last) = call("GET", &second, json!(null)).await;
     assert_eq!((&last["certificates"][0]["certificate_id"], &last["next_cursor"]), (&json!("c"), &Value::Null));
+    assert_eq!(call("DELETE", &at("/_sandbox/cursors"), json!(null)).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(call("GET", &second, json!(null)).await.0, StatusCode::BAD_REQUEST);
     let (_, exact) = call("GET", &at("/certificates?limit=3"), json!(null)).await;
     assert_eq!(exact["next_cursor"], Value::Null);
     assert!(server.remove("a") && !server.remove("a"));
@@ -130,6 +133,82 @@ async fn the_destination_is_read_page_by_page() {
     assert!(call("GET", &at("/certificates/b"), json!(null)).await.1["certificate"]["updated_at"].is_string());
     assert_eq!(server.certificate_ids(), ["b", "c"]);
     assert_eq!(Client::new().get(at("/certificates")).send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+}
+
+/// Searches for credentials, by id unless it says otherwise.
+async fn search(server: &Accredible, body: Value) -> (StatusCode, Value) {
+    let request = Client::new().post(format!("{}/v2/credentials/search", server.url()));
+    let answer = request.header("Authorization", format!("Token token={KEY}")).body(body.to_string()).send().await;
+    let answer = answer.unwrap();
+    (answer.status(), answer.json().await.unwrap())
+}
+
+fn ids(page: &Value) -> Vec<Value> {
+    page["credentials"].as_array().unwrap().iter().map(|item| item["id"].clone()).collect()
+}
+
+#[tokio::test]
+async fn credentials_are_searched_as_documented() {
+    let server = Accredible::start(options()).await.unwrap();
+    for (id, name, day) in [("9", "B", "2026-01-01"), ("10", "A", "2026-02-01"), ("x", "C", "2026-03-01")] {
+        let credential = Credential::new(id).dated(day, None).issued_to(name, name, "p@example.com");
+        server.put(id, &credential.with(&json!({ "group_id": day.len(), "custom_attributes": { "k": name } })));
+        assert!(server.set_updated_at(id, format!("{day}T23:59:59.9Z").parse().unwrap()));
+    }
+    assert!(!server.set_updated_at("8", jiff::Timestamp::UNIX_EPOCH));
+    for (query, sort, wanted) in [
+        (json!({}), json!({}), json!([9, 10, "x"])),
+        (json!({}), json!({ "id": "desc" }), json!(["x", 10, 9])),
+        (json!({}), json!({ "recipient_name": "asc" }), json!([10, 9, "x"])),
+        (json!({ "updated_at[gte]": "2026-02-01" }), json!({}), json!([10, "x"])),
+        (json!({ "updated_at[gt]": "2026-02-01" }), json!({}), json!(["x"])),
+        (json!({ "updated_at": "2026-02-01" }), json!({}), json!([10])),
+        (json!({ "updated_at[in]": ["2026-02-01", "2026-03-01"] }), json!({}), json!([10, "x"])),
+        (json!({ "issued_on[gte]": "2026-01-01", "issued_on[lt]": "2026-02-01" }), json!({}), json!([9])),
+        (json!({ "issued_on[lte]": "2026-01-01" }), json!({}), json!([9])),
+        (json!({ "expired_on[lt]": "2027-01-01" }), json!({}), json!([])),
+        (json!({ "recipient_id[in]": ["A", "B"], "group.id": "10", "approve": true }), json!({}), json!([9, 10])),
+        (json!({ "custom_attributes": { "k": "C" } }), json!({}), json!(["x"])),
+    ] {
+        let (status, page) = search(&server, json!({ "query": query, "sort": sort })).await;
+        assert_eq!((status, json!(ids(&page))), (StatusCode::OK, wanted), "{query} {sort}: {page}");
+    }
+    for body in [
+        json!([]),
+        json!({}),
+        json!({ "query": { "updated_at[gte]": "2026-02-01T00:00:00Z" } }),
+        json!({ "query": { "updated_at[near]": "2026-02-01" } }),
+        json!({ "query": { "recipient_name[gt]": "A" } }),
+        json!({ "query": { "meta_data[eq]": {} } }),
+        json!({ "query": { "colour": "red" } }),
+        json!({ "query": {}, "sort": { "updated_at": "asc" } }),
+        json!({ "query": {}, "sort": { "id": "up" } }),
+        json!({ "query": {}, "page": { "size": 0 } }),
+        json!({ "query": {}, "page": { "size": 101 } }),
+        json!({ "query": {}, "page": { "from": 9_991, "size": 10 } }),
+        json!({ "query": {}, "page": { "from": 0, "cursor": "c" } }),
+        json!({ "query": {}, "page": { "cursor": "c" } }),
+        json!({ "query": {}, "pages": {} }),
+    ] {
+        let (status, refusal) = search(&server, body.clone()).await;
+        assert_eq!((status, &refusal["status"]), (StatusCode::BAD_REQUEST, &json!("invalid_search_query")), "{body}");
+    }
+    let (_, page) = search(&server, json!({ "query": {}, "page": { "from": 1, "size": 1 } })).await;
+    assert_eq!((ids(&page), &page["meta"]["count"], &page["meta"]["from"]), (vec![json!(10)], &json!(3), &json!(1)));
+    assert_eq!(call("POST", &format!("{}/v2/credentials/search", server.url()), json!({})).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_change_of_a_credential_is_dated() {
+    let server = accredible().await;
+    let updated_at = async || search(&server, json!({ "query": {} })).await.1["credentials"][0]["updated_at"].clone();
+    let long_ago = "2020-01-01T00:00:00Z";
+    server.set_updated_at("1", long_ago.parse().unwrap());
+    assert_eq!(updated_at().await, json!("2020-01-01T00:00:00.000Z"));
+    server.put("1", &server.credential("1").unwrap());
+    assert_eq!(updated_at().await, json!("2020-01-01T00:00:00.000Z"));
+    server.update("1", &json!({ "grade": 80 }));
+    assert_ne!(updated_at().await, json!("2020-01-01T00:00:00.000Z"));
 }
 
 #[tokio::test]

@@ -2,18 +2,18 @@
 //! crashed or overtaken; and it may fail without effect, or take effect and lose its answer.
 
 use crate::world::{Application, ClaimInfo, World};
-use certbridge_mapping::{EventKey, Plan, RecordKey, Request};
+use certbridge_mapping::{EventKey, Kind, ListedRecord, Plan, RecordKey, Request, ShownRecord};
 use certbridge_sync::{
     breaker::BreakerState,
     error::{RemoteClass, RemoteError, StoreError},
     memory::MemoryStore,
     ports::{
-        Breakers, ClaimError, CommitError, Destination, Fetched, Inbox, Inserted, LocationCheck, Overdue, Pushed,
-        Records, RetryQueue, Runtime, Sources,
+        Breakers, ClaimError, CommitError, Destination, Fetched, Inbox, Inserted, ListError, LocationCheck, Overdue,
+        Page, Pushed, Records, RetryQueue, Runtime, Sources,
     },
     row::{Claim, Commit, InboxRow, InboxState, Lease, Pointer, RecordRow, Release, Reschedule},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, civil::Date};
 use std::{
     future::{Future, poll_fn},
     task::Poll,
@@ -210,6 +210,17 @@ impl Sources for SimSources {
         point().await;
         Ok(fetched)
     }
+
+    async fn source_page(
+        &self,
+        _plan: &Plan,
+        _kind: Kind,
+        _cursor: Option<&str>,
+        _since: Option<Date>,
+        _timeout: Duration,
+    ) -> Result<Page<ListedRecord>, ListError> {
+        Err(ListError::Unlisted("sources/sim".into()))
+    }
 }
 
 #[derive(Clone)]
@@ -237,6 +248,25 @@ impl Destination for SimDestination {
             return Err(failure(provider, [RemoteClass::Unanswered, RemoteClass::Failed], world));
         }
         Ok(pushed)
+    }
+
+    async fn push_batch(
+        &self,
+        _batch_id: &str,
+        _requests: &[Request],
+        _idempotency_key: &str,
+        _timeout: Duration,
+    ) -> Result<Vec<Result<Pushed, RemoteError>>, RemoteError> {
+        Err(failure("destinations/sim", [RemoteClass::Misrouted], &self.0))
+    }
+
+    async fn destination_page(
+        &self,
+        _kind: Kind,
+        _cursor: Option<&str>,
+        _timeout: Duration,
+    ) -> Result<Page<ShownRecord>, ListError> {
+        Err(ListError::Unlisted("destinations/sim".into()))
     }
 
     async fn check_location(&self, _location_id: &str, _timeout: Duration) -> Result<LocationCheck, RemoteError> {

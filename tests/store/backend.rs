@@ -12,7 +12,7 @@ use certbridge_sync::{
     AuditRow,
     breaker::BreakerState,
     memory::MemoryStore,
-    ports::{Breakers, Inbox, Records},
+    ports::{Breakers, Inbox, Records, Scan},
 };
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ use std::{
 static SKIPPED: Once = Once::new();
 
 /// What the contract is about, and the two views that no port gives.
-pub(crate) trait Subject: Inbox + Records + Breakers + Clone + 'static {
+pub(crate) trait Subject: Inbox + Records + Breakers + Scan + Clone + 'static {
     fn trail(&self, key: &RecordKey) -> impl Future<Output = Vec<AuditRow>> + Send;
     fn open_breakers(&self) -> impl Future<Output = BTreeMap<String, BreakerState>> + Send;
 }

@@ -7,10 +7,11 @@ use crate::{
         settle, state, version,
     },
 };
-use certbridge_mapping::{Operation, digest::sha256_hex, event::Order, record::CertificateStatus};
+use certbridge_mapping::{Kind, Operation, RecordKey, digest::sha256_hex, event::Order, record::CertificateStatus};
 use certbridge_sync::{
+    StoreError,
     breaker::BreakerState,
-    ports::{ClaimError, CommitError, Inserted, Overdue},
+    ports::{ClaimError, CommitError, Inserted, Overdue, Scanned},
     row::{INDEX_SHARDS, InboxRow, InboxState, RecordRow, Release, Reschedule, Settle},
     verify_chain,
 };
@@ -162,6 +163,65 @@ pub(crate) async fn a_row_that_moved_is_not_set_aside(store: impl Subject) {
 /// The first ids whose keys fall into shard 3.
 fn ids_of_one_shard(count: usize) -> Vec<String> {
     (0..).map(|n: u32| n.to_string()).filter(|id| InboxRow::shard(&event_key(id)) == 3).take(count).collect()
+}
+
+/// All pages, of so many rows at most.
+async fn all<T, F: Future<Output = Result<Scanned<T>, StoreError>>>(page: impl Fn(Option<String>) -> F) -> Vec<T> {
+    let (mut items, mut cursor) = (Vec::new(), None);
+    loop {
+        let scanned = page(cursor).await.unwrap();
+        items.extend(scanned.items);
+        cursor = scanned.next;
+        if cursor.is_none() {
+            return items;
+        }
+    }
+}
+
+pub(crate) async fn records_are_listed_page_by_page(store: impl Subject) {
+    let mut keys: Vec<_> = (0..7).map(|n| record_key(&n.to_string())).collect();
+    for key in &keys {
+        store.claim(key, &lease("a", 30), at(0)).await.unwrap();
+    }
+    let other = RecordKey { source: "accredible2".into(), ..record_key("x") };
+    store.claim(&other, &lease("a", 30), at(0)).await.unwrap();
+    let store = &store;
+    for limit in [1, 3, 100] {
+        let listed = all(async |cursor: Option<String>| {
+            store.records(Kind::Certificate, "accredible", cursor.as_deref(), limit).await
+        })
+        .await;
+        let mut found: Vec<_> = listed.iter().map(|row| row.key.clone()).collect();
+        found.sort();
+        keys.sort();
+        assert_eq!(found, keys);
+        assert!(listed.iter().all(|row| row.fence == 1 && row.lease.is_some()));
+    }
+}
+
+pub(crate) async fn unsettled_events_are_listed_by_state(store: impl Subject) {
+    let ids = ids_of_one_shard(9);
+    for (place, id) in ids.iter().enumerate() {
+        store.insert(&row(id)).await.unwrap();
+        if place >= 5 {
+            store.set_aside(&event_key(id), 0, InboxState::Quarantined, "x").await.unwrap();
+        }
+    }
+    let store = &store;
+    for (state, mut wanted) in [
+        (InboxState::Pending, ids[..5].to_vec()),
+        (InboxState::Quarantined, ids[5..].to_vec()),
+        (InboxState::Failed, vec![]),
+    ] {
+        for limit in [2, 100] {
+            let listed =
+                all(async |cursor: Option<String>| store.unsettled(state, 3, cursor.as_deref(), limit).await).await;
+            let mut found: Vec<_> = listed.into_iter().map(|key| key.id).collect();
+            found.sort();
+            wanted.sort();
+            assert_eq!(found, wanted, "{state:?}");
+        }
+    }
 }
 
 pub(crate) async fn overdue_rows_come_oldest_first_and_not_too_many(store: impl Subject) {

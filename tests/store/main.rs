@@ -61,6 +61,8 @@ contract! {
     a_row_is_not_overdue_before_its_time,
     only_pending_rows_are_overdue,
     overdue_rows_are_found_in_the_shard_of_their_key,
+    records_are_listed_page_by_page,
+    unsettled_events_are_listed_by_state,
     the_first_claim_makes_the_record,
     a_live_lease_keeps_others_out,
     a_lease_that_ran_out_is_replaced_and_must_push,

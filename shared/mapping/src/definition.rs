@@ -3,7 +3,7 @@
 use crate::{
     destination::DestinationDefinition,
     event::EventRules,
-    field::{Fields, Tables},
+    field::{Fields, Places, Tables},
     record::Kind,
     verify::Scheme,
 };
@@ -64,6 +64,25 @@ pub struct RecordRules {
     pub fetched_version: Option<JsonPath>,
     /// From the source's fields to the canonical ones.
     pub fields: Fields,
+    /// How the source's listing shows a record, if the source can be listed.
+    // No part of what a plan's version names: it only says where a listing shows the values that `fields` says how to
+    // read. The records stay what they were, and none has to be pushed again because of it.
+    #[serde(default, skip_serializing)]
+    pub listed: Option<ListedRules>,
+}
+
+/// How a source's listing shows a record: elsewhere than a fetch does, and often less of it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListedRules {
+    /// Where an item has the record's id.
+    pub id: JsonPath,
+    /// Where it says when the record last changed, if it does.
+    #[serde(default)]
+    pub changed_at: Option<JsonPath>,
+    /// Where it has the record's fields, those that it has. What they must be is said by the record's own rules.
+    #[serde(default)]
+    pub fields: Places,
 }
 
 /// Where a record's content comes from.
@@ -117,6 +136,10 @@ impl SourceDefinition {
             }
             if path.is_some_and(|path| !path.starts_with('/')) {
                 faults.push(at("fetch_path: it begins with a slash".into()));
+            }
+            if let Some(listed) = &rules.listed {
+                let own = rules.fields.places_faults(&listed.fields, *kind, &self.tables);
+                faults.extend(own.into_iter().map(|fault| at(format!("listed.{fault}"))));
             }
         }
         faults

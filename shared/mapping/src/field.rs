@@ -3,7 +3,7 @@
 use crate::{
     either::PathOr,
     problem::{Problem, Problems, Shape},
-    record::{Holds, Kind},
+    record::{Holds, Kind, RecordId},
 };
 use jiff::{
     Timestamp,
@@ -47,6 +47,9 @@ pub struct Field {
     #[serde(default)]
     pub personal: bool,
 }
+
+/// Other places of some declared fields, by the fields' names.
+pub type Places = BTreeMap<String, OneOrMany<Place>>;
 
 /// A place that a value may stand at.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -143,6 +146,11 @@ impl Fields {
         self.0.iter().map(|(name, field)| (name.as_str(), field))
     }
 
+    /// The field of this name.
+    pub(crate) fn get(&self, name: &str) -> Option<&Field> {
+        self.0.get(name)
+    }
+
     /// Whether the field is declared to tell something of a person.
     pub fn is_personal(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|field| field.personal)
@@ -161,12 +169,78 @@ impl Fields {
         let mut mapped = Map::new();
         let mut problems = Vec::new();
         for (name, field) in &self.0 {
-            match field.value(name, document, previous, tables) {
+            match field.value(name, field.from.as_slice(), document, previous, tables) {
                 Ok(value) => drop(mapped.insert(name.clone(), value)),
                 Err(problem) => problems.push(problem),
             }
         }
         if problems.is_empty() { Ok(mapped) } else { Err(Problems(problems)) }
+    }
+
+    /// The values of those fields that have other `places`. One that keeps what the record has is left out where it
+    /// has no value there.
+    pub(crate) fn map_at(
+        &self,
+        places: &Places,
+        document: &Value,
+        tables: &Tables,
+    ) -> Result<Map<String, Value>, Problems> {
+        let mut mapped = Map::new();
+        let mut problems = Vec::new();
+        for (name, field) in &self.0 {
+            let Some(places) = places.get(name).map(OneOrMany::as_slice) else { continue };
+            let says = |place: &Place| matches!(place.find(document, tables), Found::Value(_) | Found::Several(_));
+            if field.on_missing() == OnMissing::Keep && !places.iter().any(says) {
+                continue;
+            }
+            match field.value(name, places, document, None, tables) {
+                Ok(value) => drop(mapped.insert(name.clone(), value)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(mapped) } else { Err(Problems(problems)) }
+    }
+
+    /// Canonical values that were `listed`, over those that are `held`. Where neither has one, or the listing shows that
+    /// there is none, it is as if the document had none. Problems come beside the fields that have none.
+    pub(crate) fn completed(
+        &self,
+        listed: &Map<String, Value>,
+        held: Option<&Value>,
+        tables: &Tables,
+    ) -> (Map<String, Value>, Vec<Problem>) {
+        let mut fields = held.and_then(Value::as_object).cloned().unwrap_or_default();
+        fields.extend(listed.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let mut problems = Vec::new();
+        for (name, field) in &self.0 {
+            let stated = fields.get(name).filter(|value| !is_blank(value));
+            let value = match stated {
+                Some(value) => field.canonical_value(name, value),
+                None => field.value(name, &[], &Value::Null, held, tables),
+            };
+            match value {
+                Ok(value) => drop(fields.insert(name.clone(), value)),
+                Err(problem) => {
+                    fields.remove(name);
+                    problems.push(problem);
+                }
+            }
+        }
+        (fields, problems)
+    }
+
+    /// What is wrong with other places of the fields of a record of `kind`.
+    pub(crate) fn places_faults(&self, places: &Places, kind: Kind, tables: &Tables) -> Vec<String> {
+        let faults = |(name, from): (&String, &OneOrMany<Place>)| match self.0.get(name) {
+            _ if name == kind.id_field() => vec![format!("fields: {name} is said by `id`")],
+            None => vec![format!("fields: {name} is no field of the record's")],
+            Some(_) if from.as_slice().is_empty() => vec![format!("fields: {name} names no place")],
+            Some(field) if field.type_ == FieldType::Enum && field.values.is_empty() => {
+                vec![format!("fields: {name} is an enum without `values`")]
+            }
+            Some(_) => missing_tables(from, tables).map(|fault| format!("fields: {name}: {fault}")).collect(),
+        };
+        places.iter().flat_map(faults).collect()
     }
 
     /// What is wrong with the declarations themselves, whatever they map to.
@@ -264,13 +338,7 @@ impl Field {
             self.default.as_ref().is_some_and(|default| self.default_value(default).is_none()),
             "the default is not of the field's type",
         );
-        for place in self.from.as_slice() {
-            if let Place::Lookup { table, .. } = place
-                && !tables.contains_key(table)
-            {
-                faults.push(format!("there is no table {table:?}"));
-            }
-        }
+        faults.extend(missing_tables(&self.from, tables));
         faults
     }
 
@@ -283,9 +351,36 @@ impl Field {
         }
     }
 
-    fn value(&self, name: &str, document: &Value, previous: Option<&Value>, tables: &Tables) -> Result<Value, Problem> {
+    /// A value that was mapped before, in the form of the field's type. Of an enum, it is one of our words already.
+    fn canonical_value(&self, name: &str, value: &Value) -> Result<Value, Problem> {
+        match self.type_ {
+            FieldType::Enum => Ok(value.clone()),
+            type_ => {
+                type_.read(value, &self.values).map_err(|wanted| Problem::new(name, Shape::of(Some(value)), wanted))
+            }
+        }
+    }
+
+    /// A value as this field would have been written, if it is of the field's type; else as it is. Of an enum, it is one
+    /// of our words already.
+    pub(crate) fn as_written(&self, value: &Value) -> Value {
+        match self.type_ {
+            FieldType::Enum => value.clone(),
+            type_ => type_.read(value, &self.values).unwrap_or_else(|_| value.clone()),
+        }
+    }
+
+    /// The field's value, where it stands in one of `places`.
+    fn value(
+        &self,
+        name: &str,
+        places: &[Place],
+        document: &Value,
+        previous: Option<&Value>,
+        tables: &Tables,
+    ) -> Result<Value, Problem> {
         let mut missing = (Shape::Missing, Cow::Borrowed(self.type_.wanted()));
-        for place in self.from.as_slice() {
+        for place in places {
             match place.find(document, tables) {
                 Found::Value(value) => {
                     return self
@@ -317,6 +412,14 @@ impl Field {
     }
 }
 
+/// What is wrong with places that are looked up.
+fn missing_tables<'a>(from: &'a OneOrMany<Place>, tables: &'a Tables) -> impl Iterator<Item = String> + 'a {
+    from.as_slice().iter().filter_map(|place| match place {
+        Place::Lookup { table, .. } if !tables.contains_key(table) => Some(format!("there is no table {table:?}")),
+        _ => None,
+    })
+}
+
 /// What stands at a place.
 enum Found<'a> {
     Value(Value),
@@ -327,6 +430,14 @@ enum Found<'a> {
 }
 
 impl Place {
+    /// The one member of a document's top that it names, if it is as plain as that.
+    pub(crate) fn member(&self) -> Option<String> {
+        let (Self::Path(path) | Self::Lookup { path, .. }) = self;
+        let text = path.to_string();
+        let name = text.strip_prefix("$.").or_else(|| text.strip_prefix("$['")?.strip_suffix("']"))?;
+        Some(name.to_owned())
+    }
+
     /// What stands there. Null and blank texts are nothing.
     fn find(&self, document: &Value, tables: &Tables) -> Found<'_> {
         let path = match self {
@@ -398,6 +509,16 @@ pub(crate) fn identifier(value: &Value) -> Option<String> {
         Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
         _ => None,
     }
+}
+
+/// The one value that a path finds, if it finds one and no more.
+pub(crate) fn only<'a>(path: &JsonPath, value: &'a Value) -> Option<&'a Value> {
+    path.query(value).at_most_one().ok()?
+}
+
+/// The record's id that a path finds, if it can be one.
+pub(crate) fn record_id(path: &JsonPath, value: &Value) -> Option<RecordId> {
+    identifier(only(path, value)?)?.parse().ok()
 }
 
 /// Whether a value says nothing: null, or a text of white space.

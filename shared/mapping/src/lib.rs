@@ -25,10 +25,10 @@ pub mod record;
 pub mod verify;
 
 pub use definition::{DefinitionError, Definitions, SourceDefinition};
-pub use destination::{DestinationDefinition, Request};
+pub use destination::{DestinationDefinition, Request, ShownRecord};
 pub use document::Document;
 pub use event::{Event, EventKey, Operation, Reading, Unreadable, Version};
-pub use plan::{Plan, PlanVersion};
+pub use plan::{Difference, ListedRecord, Plan, PlanVersion};
 pub use problem::{Problem, Problems, Shape};
 pub use record::{Certificate, CertificateStatus, Kind, Record, RecordId, RecordKey};
 pub use verify::{Delivery, Headers, Keys, Refusal, Verified};

@@ -5,11 +5,13 @@ use crate::{
     destination::{DestinationDefinition, Request},
     digest::{canonical_json, sha256_hex},
     document::Document,
+    field::{Field, Place, is_blank, only, record_id},
     problem::{Problem, Problems, Shape},
-    record::{self, Record, RecordKey},
+    record::{self, Kind, Record, RecordId, RecordKey},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::{fmt, sync::Arc};
 
 /// The first sixteen hex digits of the SHA-256 of everything that decides how a payload is mapped. Every audit row
@@ -35,6 +37,30 @@ impl fmt::Display for PlanVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A record as its source lists it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListedRecord {
+    /// Its id.
+    pub id: RecordId,
+    /// When it last changed, by the source's clock, if the listing says so.
+    pub changed_at: Option<Timestamp>,
+    /// The canonical fields that the listing has, its id among them; or every problem at once.
+    pub fields: Result<Map<String, Value>, Problems>,
+}
+
+/// A field of the destination that does not hold what it was, or would be, told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Its name at the destination.
+    pub field: String,
+    /// Whether it tells something of a person, so that its values are not to be shown.
+    pub personal: bool,
+    /// What it should hold.
+    pub expected: Value,
+    /// What it holds.
+    pub found: Value,
 }
 
 /// How records of one source become requests to one destination.
@@ -98,10 +124,54 @@ impl Plan {
         record::given(key, document.value())
     }
 
+    /// The canonical record that a source's listing shows: the canonical fields that it has, over those that we hold
+    /// in `previous`, unless that is a tombstone. A field that neither has is as if a document had none; the id need not
+    /// be there.
+    ///
+    /// # Errors
+    /// Every problem at once, as of a document.
+    pub fn complete(
+        &self,
+        key: &RecordKey,
+        listed: &Map<String, Value>,
+        previous: Option<&Record>,
+    ) -> Result<Record, Problems> {
+        let rules = self.rules(key)?;
+        // What a tombstone held is nothing to keep for a record that is there again.
+        let held = previous.filter(|record| !record.is_deleted()).map(Record::to_fields);
+        let mut listed = listed.clone();
+        listed.entry(key.kind.id_field()).or_insert_with(|| key.id.as_str().into());
+        let (fields, mut problems) = rules.fields.completed(&listed, held.as_ref(), &self.source.tables);
+        match record::given(key, &Value::Object(fields)) {
+            Ok(record) if problems.is_empty() => Ok(record),
+            given => {
+                let further = given.err().into_iter().flat_map(|problems| problems.0);
+                let further: Vec<_> =
+                    further.filter(|new| problems.iter().all(|known| known.field != new.field)).collect();
+                problems.extend(further);
+                Err(Problems(problems))
+            }
+        }
+    }
+
     /// When a fetched record says that it last changed, if the source says so at all.
     pub fn fetched_version(&self, key: &RecordKey, document: &Document) -> Option<Timestamp> {
         let path = self.source.records.get(&key.kind)?.fetched_version.as_ref()?;
         path.query(document.value()).at_most_one().ok()??.as_str()?.parse().ok()
+    }
+
+    /// What an item of the source's listing says of a record. `None` where no rule says how to read one, and for an item
+    /// without an id that a record of ours can have.
+    pub fn listed(&self, kind: Kind, item: &Value) -> Option<ListedRecord> {
+        let rules = self.source.records.get(&kind)?;
+        let listed = rules.listed.as_ref()?;
+        let id = record_id(&listed.id, item)?;
+        let changed_at = listed.changed_at.as_ref().and_then(|path| only(path, item)?.as_str()?.parse().ok());
+        let fields = rules.fields.map_at(&listed.fields, item, &self.source.tables).map(|mut fields| {
+            fields.insert(kind.id_field().to_owned(), id.as_str().into());
+            fields
+        });
+        Some(ListedRecord { id, changed_at, fields })
     }
 
     /// The request that tells the destination of a record.
@@ -112,11 +182,46 @@ impl Plan {
         self.destination.request(record)
     }
 
+    /// Where what the destination shows of a record differs from what a request would tell it. Both are read as the
+    /// request's definition types them, so a time of a day is that day, a number is the same id as its text, and null is
+    /// nothing. Fields that the request does not name are not looked at.
+    pub fn differences(&self, kind: Kind, request: &Request, found: &Map<String, Value>) -> Vec<Difference> {
+        let fields = self.destination.requests.get(&kind).map(|template| &template.fields);
+        let told = request.body.as_object().into_iter().flatten();
+        told.filter_map(|(name, expected)| {
+            let field = fields.and_then(|fields| fields.get(name));
+            let read = |value: Option<&Value>| match (value.filter(|value| !is_blank(value)), field) {
+                (Some(value), Some(field)) => field.as_written(value),
+                (value, _) => value.cloned().unwrap_or_default(),
+            };
+            let (expected, found) = (read(Some(expected)), read(found.get(name)));
+            let differs = expected != found && canonical_json(&expected) != canonical_json(&found);
+            differs.then(|| Difference {
+                field: name.clone(),
+                personal: field.is_none_or(|field| self.tells_of_a_person(kind, field)),
+                expected,
+                found,
+            })
+        })
+        .collect()
+    }
+
+    /// Whether a field of the destination tells something of a person: because its definition says so, or because a
+    /// canonical field that it is made of does. Of one whose origin is not plain, it is assumed.
+    fn tells_of_a_person(&self, kind: Kind, field: &Field) -> bool {
+        let personal = |place: &Place| place.member().is_none_or(|name| self.is_personal_field(kind, &name));
+        field.personal || field.from.as_slice().iter().any(personal)
+    }
+
     /// Whether a canonical field tells something of a person: by its own nature, which no definition can talk away, or
     /// because the source's definition says so. Of a field that nobody knows, it is assumed.
     pub fn is_personal(&self, key: &RecordKey, field: &str) -> bool {
-        key.kind.field(field).is_none_or(|canonical| canonical.personal)
-            || self.source.records.get(&key.kind).is_none_or(|rules| rules.fields.is_personal(field))
+        self.is_personal_field(key.kind, field)
+    }
+
+    fn is_personal_field(&self, kind: Kind, field: &str) -> bool {
+        kind.field(field).is_none_or(|canonical| canonical.personal)
+            || self.source.records.get(&kind).is_none_or(|rules| rules.fields.is_personal(field))
     }
 
     fn rules(&self, key: &RecordKey) -> Result<&RecordRules, Problems> {

@@ -103,6 +103,8 @@ fn every_fault_of_a_definition_is_listed_at_once() {
             "records.certificate: url: its type does not fit a certificate",
             "records.certificate: fetch_path: a path with {id}, since the content is fetched",
             "records.certificate: fetch_path: it begins with a slash",
+            "records.certificate: listed.fields: location_id: there is no table \"location_by_moon\"",
+            "records.certificate: listed.fields: user_id is no field of the record's",
         ],
     );
 }
@@ -211,6 +213,14 @@ fn a_destination_has_its_faults_too() {
         [requests.certificate.fields]
         title = { from = "$.title" }
         number = { from = { path = "$.title", table = "numbers" }, type = "enum" }
+        [batch]
+        path = "batch_sync"
+        max_records = 26
+        id = "$.id"
+        results = "$.results"
+        status = "$.status"
+        applied = []
+        rejected = ["no"]
     "#;
     let error = DestinationDefinition::parse("destinations/snapshots.toml", broken).unwrap_err();
     assert_eq!(
@@ -224,6 +234,39 @@ fn a_destination_has_its_faults_too() {
             "requests.certificate: the path has a brace without its other one",
             "requests.certificate: the path names {id}, which is no field",
             "requests.certificate: the path names {title}, which must be required, or have a default",
+            "batch: path: it begins with a slash, and has neither query, fragment nor braces",
+            "batch: max_records: 1 to 25",
+            "batch: applied: it knows no word",
+        ]
+    );
+    let listing = r#"
+        name = "snapshots"
+        requests = {}
+        [listings.certificate]
+        path = "/certificates?all"
+        size_parameter = "limit"
+        size = 0
+        cursor_parameter = "a&b"
+        cursor = "$.next"
+        items = "$.certificates"
+        id = "$.id"
+        [batch]
+        path = "/batch_sync"
+        max_records = 25
+        id = "$.id"
+        results = "$.results"
+        status = "$.status"
+        applied = ["synced"]
+        rejected = ["synced"]
+    "#;
+    assert_eq!(
+        DestinationDefinition::parse("destinations/snapshots.toml", listing).unwrap_err().faults,
+        [
+            "listings.certificate: there are no requests of the kind, whose fields it would show",
+            "listings.certificate: path: it begins with a slash, and has neither query, fragment nor braces",
+            "listings.certificate: cursor_parameter: \"a&b\" is no plain name",
+            "listings.certificate: size: 1 to 1000",
+            "batch: \"synced\" stands among `applied` and `rejected`",
         ]
     );
     let error = DestinationDefinition::parse("snapshots.toml", &DESTINATION.replace("POST", "DELETE")).unwrap_err();

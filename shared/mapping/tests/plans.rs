@@ -259,7 +259,11 @@ fn a_plans_version_changes_with_what_is_mapped_and_with_nothing_else() {
         of_source("\"certificates\"", "\"credentials\""),
         of_source("acknowledged = [\"certificate_viewed\", ", "acknowledged = ["),
         of_source("# Accredible publishes", "# Nobody publishes"),
+        of_source("$.group.name", "$.name"),
+        of_source("changed_at = \"$.updated_at\"", ""),
         of_destination("locations_path = \"/locations\"", ""),
+        of_destination("path = \"/certificates\"", "path = \"/list\""),
+        of_destination("max_records = 25", "max_records = 5"),
         of_destination("name = \"snapshots\"", "name = \"snapshots\"\nbase_url = \"https://example.org\""),
     ] {
         assert_eq!(same, now);

@@ -16,6 +16,7 @@
 mod accredible;
 mod address;
 mod http;
+mod listing;
 mod refusal;
 mod snapshots;
 mod sources;

@@ -41,6 +41,12 @@ pub(crate) fn refusal(
     }
 }
 
+/// What may be repeated of the reason that an answer gives for refusing one record of several.
+pub(crate) fn reason(result: &Value) -> String {
+    let names = join(&names_in(result));
+    if names.is_empty() { "refused".to_owned() } else { format!("refused, names {names}") }
+}
+
 fn class(status: StatusCode) -> RemoteClass {
     match status.as_u16() {
         // A gateway says this of a provider that it has not heard from: the provider may still be at it.
@@ -93,11 +99,13 @@ fn scopes(headers: &HeaderMap, body: &[u8]) -> BTreeSet<String> {
 /// The names of fields, and the codes for machines, in an error's body. Sentences are left out, since they may repeat
 /// what they speak of; so is whatever could be an id, an address or a person's name.
 fn names(body: &[u8]) -> BTreeSet<String> {
+    serde_json::from_slice(body).map(|body| names_in(&body)).unwrap_or_default()
+}
+
+fn names_in(body: &Value) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    if let Ok(Value::Object(body)) = serde_json::from_slice(body) {
-        for member in ["error", "errors", "code", "details", "fields"] {
-            body.get(member).into_iter().for_each(|value| gather(value, &mut names));
-        }
+    for member in ["error", "errors", "code", "details", "fields"] {
+        body.get(member).into_iter().for_each(|value| gather(value, &mut names));
     }
     names
 }

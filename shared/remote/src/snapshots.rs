@@ -3,11 +3,16 @@
 use crate::{
     address::{BaseUrl, BaseUrlError},
     http::{Answer, Call, Http, error},
+    listing::{self, Parts},
+    refusal::reason,
 };
-use certbridge_mapping::{DestinationDefinition, Request, destination::Method};
+use certbridge_mapping::{
+    DestinationDefinition, Kind, Request, ShownRecord,
+    destination::{BatchOutcome, BatchRules, Method},
+};
 use certbridge_sync::{
     error::{RemoteClass, RemoteError},
-    ports::{ApiKeys, Destination, LocationCheck, Pushed},
+    ports::{ApiKeys, Destination, ListError, LocationCheck, Page, Pushed},
 };
 use futures::lock::Mutex;
 use jiff::{SignedDuration, Timestamp};
@@ -16,7 +21,7 @@ use reqwest::{
     StatusCode,
     header::{ACCEPT, HeaderMap, HeaderName, HeaderValue},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{collections::HashSet, time::Duration};
 use tokio::time::{Instant, timeout};
 
@@ -38,7 +43,7 @@ pub struct Snapshots<K> {
     keys: K,
     base: BaseUrl,
     provider: String,
-    locations_path: Option<String>,
+    definition: DestinationDefinition,
     locations: Mutex<Option<Cached>>,
 }
 
@@ -67,7 +72,7 @@ impl<K: ApiKeys> Snapshots<K> {
             keys,
             base: BaseUrl::parse(&provider, base_url)?,
             provider,
-            locations_path: definition.locations_path.clone(),
+            definition: definition.clone(),
             locations: Mutex::new(None),
         })
     }
@@ -103,6 +108,29 @@ impl<K: ApiKeys> Snapshots<K> {
         }
     }
 
+    /// What a batch's answer tells of one record. What it does not tell, or tells in two ways, is in doubt.
+    fn outcome(&self, rules: &BatchRules, results: &[Value], id: &str) -> Result<Pushed, RemoteError> {
+        let doubt = |what: &str| Err(self.error(RemoteClass::Unusable, format!("the batch's answer {what}")));
+        let mut of_it = results.iter().filter(|result| rules.id_of(result).as_deref() == Some(id));
+        let Some(result) = of_it.next() else { return doubt("does not tell of it") };
+        let outcome = rules.outcome_of(result);
+        if of_it.any(|other| rules.outcome_of(other) != outcome) {
+            return doubt("tells of it in two ways");
+        }
+        match outcome {
+            BatchOutcome::Applied => {
+                Ok(Pushed { request_id: rules.request_id_of(result).filter(|id| is_plain_id(id)).map(str::to_owned) })
+            }
+            BatchOutcome::Rejected => Err(self.error(RemoteClass::Rejected, reason(result))),
+            BatchOutcome::Unclear => doubt("has no word for it that is known"),
+        }
+    }
+
+    fn header(&self, idempotency_key: &str) -> Result<HeaderValue, RemoteError> {
+        HeaderValue::try_from(utf8_percent_encode(idempotency_key, HEADER).to_string())
+            .map_err(|_| self.error(RemoteClass::Rejected, "an idempotency key that no header can hold"))
+    }
+
     fn error(&self, class: RemoteClass, message: impl Into<String>) -> RemoteError {
         error(&self.provider, class, message)
     }
@@ -114,8 +142,7 @@ impl<K: ApiKeys> Destination for Snapshots<K> {
             Method::Post => reqwest::Method::POST,
             Method::Put => reqwest::Method::PUT,
         };
-        let key = HeaderValue::try_from(utf8_percent_encode(idempotency_key, HEADER).to_string())
-            .map_err(|_| self.error(RemoteClass::Rejected, "an idempotency key that no header can hold"))?;
+        let key = self.header(idempotency_key)?;
         let answer = self.send(method, &request.path, Some(key), Some(&request.body), timeout).await?;
         if !answer.status.is_success() {
             return Err(self.http.refusal(&self.provider, &answer));
@@ -123,8 +150,61 @@ impl<K: ApiKeys> Destination for Snapshots<K> {
         Ok(Pushed { request_id: request_id(&answer) })
     }
 
+    async fn push_batch(
+        &self,
+        batch_id: &str,
+        requests: &[Request],
+        idempotency_key: &str,
+        timeout: Duration,
+    ) -> Result<Vec<Result<Pushed, RemoteError>>, RemoteError> {
+        let rules = self.definition.batch.as_ref();
+        let rules = rules.ok_or_else(|| self.error(RemoteClass::Misrouted, "it takes no batches"))?;
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        if requests.len() > rules.max_records {
+            return Err(self.error(RemoteClass::Rejected, format!("more than {} at once", rules.max_records)));
+        }
+        let ids: Option<Vec<_>> = requests.iter().map(|request| rules.id_of(&request.body)).collect();
+        let ids = ids.ok_or_else(|| self.error(RemoteClass::Rejected, "a record without an id"))?;
+        if ids.iter().collect::<HashSet<_>>().len() < ids.len() {
+            return Err(self.error(RemoteClass::Rejected, "a record stands twice in one batch"));
+        }
+        let records: Vec<_> = requests.iter().map(|request| &request.body).collect();
+        let body = json!({ "batch_id": batch_id, "records": records });
+        let key = self.header(idempotency_key)?;
+        let answer = self.send(reqwest::Method::POST, &rules.path, Some(key), Some(&body), timeout).await?;
+        if !answer.status.is_success() {
+            return Err(self.http.refusal(&self.provider, &answer));
+        }
+        let told = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        let Some(results) = rules.results_of(&told) else {
+            let message = format!("{}, but nothing of the records", answer.status.as_u16());
+            return Err(self.error(RemoteClass::Unusable, message));
+        };
+        Ok(ids.iter().map(|id| self.outcome(rules, results, id)).collect())
+    }
+
+    async fn destination_page(
+        &self,
+        kind: Kind,
+        cursor: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Page<ShownRecord>, ListError> {
+        let rules = self.definition.listings.get(&kind);
+        let rules = rules.ok_or_else(|| ListError::Unlisted(self.provider.clone()))?;
+        let answer = self.send(reqwest::Method::GET, &rules.page_path(cursor), None, None, timeout).await?;
+        if !answer.status.is_success() {
+            return Err(listing::refused(&answer, cursor, self.http.refusal(&self.provider, &answer)));
+        }
+        let told = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        let parts =
+            Parts { items: rules.items_of(&told), cursor: rules.cursor_of(&told), announced: rules.total_of(&told) };
+        Ok(listing::page(&self.provider, &parts, cursor, |item| self.definition.shown(kind, item))?)
+    }
+
     async fn check_location(&self, location_id: &str, limit: Duration) -> Result<LocationCheck, RemoteError> {
-        let Some(path) = &self.locations_path else { return Ok(LocationCheck::Unchecked) };
+        let Some(path) = &self.definition.locations_path else { return Ok(LocationCheck::Unchecked) };
         let started = Instant::now();
         // Held while the list is read, so that many who miss at once read it once.
         let lock = timeout(limit, self.locations.lock()).await;
@@ -208,8 +288,12 @@ fn request_id(answer: &Answer) -> Option<String> {
         let id = ["traceId", "request_id"].iter().find_map(|name| body.get(name)?.as_str())?;
         Some(id.to_owned())
     };
-    let fits = |id: &String| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-    header.filter(fits).or_else(|| member().filter(fits))
+    header.filter(|id| is_plain_id(id)).or_else(|| member().filter(|id| is_plain_id(id)))
+}
+
+/// Whether a log can hold it.
+fn is_plain_id(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
 }
 
 #[cfg(test)]

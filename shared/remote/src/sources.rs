@@ -4,12 +4,16 @@ use crate::{
     accredible,
     address::{BaseUrl, BaseUrlError},
     http::{Answer, Call, Http, error},
+    listing,
 };
-use certbridge_mapping::{Document, Plan, RecordKey, SourceDefinition, destination::escape_segment};
+use certbridge_mapping::{
+    Document, Kind, ListedRecord, Plan, RecordKey, SourceDefinition, destination::escape_segment,
+};
 use certbridge_sync::{
     error::{RemoteClass, RemoteError},
-    ports::{ApiKeys, Fetched, Sources},
+    ports::{ApiKeys, Fetched, ListError, Page, Sources},
 };
+use jiff::civil::Date;
 use reqwest::{
     Method, StatusCode, Url,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
@@ -44,48 +48,91 @@ impl<K: ApiKeys> HttpSources<K> {
     fn url(&self, source: &SourceDefinition, key: &RecordKey) -> Result<Url, String> {
         let path = source.records.get(&key.kind).and_then(|rules| rules.fetch_path.as_deref());
         let path = path.ok_or_else(|| format!("no fetch_path for a {}", key.kind))?;
+        let url = self.base(source)?.join(&path.replace("{id}", &escape_segment(key.id.as_str())));
+        url.ok_or_else(|| "a fetch_path that is no plain path".to_owned())
+    }
+
+    /// Where a source is.
+    fn base(&self, source: &SourceDefinition) -> Result<BaseUrl, String> {
         let base = match (self.urls.get(&source.name), &source.base_url) {
             (Some(url), _) => url.clone(),
             (None, Some(url)) => BaseUrl::parse(&source.secret_name(), url),
             (None, None) => return Err(format!("no base_url, and no {}", source.url_variable())),
         };
-        let url =
-            base.map_err(|error| error.to_string())?.join(&path.replace("{id}", &escape_segment(key.id.as_str())));
-        url.ok_or_else(|| "a fetch_path that is no plain path".to_owned())
+        base.map_err(|error| error.to_string())
+    }
+
+    async fn send(
+        &self,
+        source: &SourceDefinition,
+        method: Method,
+        url: Result<Url, String>,
+        body: Option<&Value>,
+        timeout: Duration,
+    ) -> Result<Answer, RemoteError> {
+        let provider = source.secret_name();
+        let url = url.map_err(|fault| error(&provider, RemoteClass::Misrouted, fault))?;
+        let call = Call {
+            provider: &provider,
+            method,
+            url,
+            authorization: authorization(source),
+            headers: HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]),
+            body,
+        };
+        self.http.send(&self.keys, call, timeout).await
     }
 }
 
 impl<K: ApiKeys> Sources for HttpSources<K> {
     async fn fetch(&self, plan: &Plan, key: &RecordKey, timeout: Duration) -> Result<Fetched, RemoteError> {
         let source = plan.source();
-        let provider = source.secret_name();
-        let url = self.url(source, key).map_err(|fault| error(&provider, RemoteClass::Misrouted, fault))?;
-        let call = Call {
-            provider: &provider,
-            method: Method::GET,
-            url,
-            authorization: authorization(source),
-            headers: HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]),
-            body: None,
-        };
-        let answer = self.http.send(&self.keys, call, timeout).await?;
+        let answer = self.send(source, Method::GET, self.url(source, key), None, timeout).await?;
         match answer.status {
             status if status.is_success() => found(source, &answer),
             StatusCode::NOT_FOUND | StatusCode::GONE if !is_page(&answer) => Ok(Fetched::NotFound),
-            _ => Err(self.http.refusal(&provider, &answer)),
+            _ => Err(self.http.refusal(&source.secret_name(), &answer)),
         }
+    }
+
+    async fn source_page(
+        &self,
+        plan: &Plan,
+        kind: Kind,
+        cursor: Option<&str>,
+        since: Option<Date>,
+        timeout: Duration,
+    ) -> Result<Page<ListedRecord>, ListError> {
+        let source = plan.source();
+        let provider = source.secret_name();
+        let has_rules = source.records.get(&kind).is_some_and(|rules| rules.listed.is_some());
+        if !has_rules || source.name != "accredible" {
+            return Err(ListError::Unlisted(provider));
+        }
+        let url = self.base(source).and_then(|base| {
+            base.join(accredible::SEARCH_PATH).ok_or_else(|| "an address that takes no path".to_owned())
+        });
+        let body = accredible::search(cursor, since);
+        let answer = self.send(source, Method::POST, url, Some(&body), timeout).await?;
+        if !answer.status.is_success() {
+            return Err(listing::refused(&answer, cursor, self.http.refusal(&provider, &answer)));
+        }
+        let document = Document::fetched(&answer.body).map_err(|_| unusable(source, &answer, "not JSON"))?;
+        let parts = accredible::search_page(document.value());
+        Ok(listing::page(&provider, &parts, cursor, |item| plan.listed(kind, item))?)
     }
 }
 
 fn found(source: &SourceDefinition, answer: &Answer) -> Result<Fetched, RemoteError> {
-    let unusable = |what: &str| {
-        error(&source.secret_name(), RemoteClass::Unusable, format!("{}, but {what}", answer.status.as_u16()))
-    };
-    let document = Document::fetched(&answer.body).map_err(|_| unusable("not JSON"))?;
+    let document = Document::fetched(&answer.body).map_err(|_| unusable(source, answer, "not JSON"))?;
     if !holds_record(source, document.value()) {
-        return Err(unusable("no record in it"));
+        return Err(unusable(source, answer, "no record in it"));
     }
     Ok(Fetched::Found(document))
+}
+
+fn unusable(source: &SourceDefinition, answer: &Answer, what: &str) -> RemoteError {
+    error(&source.secret_name(), RemoteClass::Unusable, format!("{}, but {what}", answer.status.as_u16()))
 }
 
 /// Whether an answer is a page for people. Then a 404 tells of a wrong address, not of a record that is gone.

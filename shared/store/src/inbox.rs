@@ -144,7 +144,7 @@ pub(crate) fn settling(settle: &Settle<'_>, fence: u64) -> Change {
 }
 
 /// The partition of the index that a row stands in.
-fn open(state: InboxState, shard: u8) -> String {
+pub(crate) fn open(state: InboxState, shard: u8) -> String {
     format!("{}#{shard:02}", state.as_str())
 }
 
@@ -194,7 +194,7 @@ pub fn inbox_row(item: &HashMap<String, AttributeValue>) -> Result<InboxRow, Sto
     })
 }
 
-fn event_key(read: Reader<'_>) -> Result<EventKey, StoreError> {
+pub(crate) fn event_key(read: Reader<'_>) -> Result<EventKey, StoreError> {
     let (source, id) = read.text(PK)?.split_once('#').ok_or_else(|| unreadable(PK))?;
     Ok(EventKey { source: source.to_owned(), id: id.to_owned() })
 }

@@ -12,6 +12,7 @@ mod item;
 #[cfg(feature = "sqs")]
 mod queue;
 mod records;
+mod scan;
 pub mod schema;
 
 pub use control::Control;

@@ -233,7 +233,7 @@ fn state_item(state: &RecordState) -> Result<Item, StoreError> {
     Ok(attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
 }
 
-fn record_row(key: &RecordKey, item: &Item) -> Result<RecordRow, StoreError> {
+pub(crate) fn record_row(key: &RecordKey, item: &Item) -> Result<RecordRow, StoreError> {
     let read = Reader(item);
     let lease = match (read.optional_text(LEASE_OWNER)?, read.optional_milliseconds(LEASE_UNTIL)?) {
         (Some(owner), Some(until)) => Some(Lease { owner: owner.to_owned(), until }),

@@ -4,10 +4,10 @@ use crate::{
     audit::AuditRow,
     breaker::BreakerState,
     error::StoreError,
-    ports::{Breakers, ClaimError, CommitError, Inbox, Inserted, Overdue, Records},
+    ports::{Breakers, ClaimError, CommitError, Inbox, Inserted, Overdue, Records, Scan, Scanned},
     row::{Claim, Commit, InboxRow, InboxState, Lease, RecordRow, Release, Reschedule},
 };
-use certbridge_mapping::{EventKey, RecordKey};
+use certbridge_mapping::{EventKey, Kind, RecordKey};
 use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
@@ -129,6 +129,44 @@ impl Inbox for MemoryStore {
         let overdue = |row: &InboxRow| Overdue { key: row.key.clone(), since: row.next_at };
         Ok(rows.into_iter().take(limit).map(overdue).collect())
     }
+}
+
+impl Scan for MemoryStore {
+    async fn records(
+        &self,
+        kind: Kind,
+        source: &str,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Scanned<RecordRow>, StoreError> {
+        let tables = self.lock();
+        let wanted = |key: &RecordKey| key.kind == kind && key.source == source;
+        let rows = tables.records.values().filter(|row| wanted(&row.key));
+        Ok(page(rows.map(|row| (row.key.to_string(), row.clone())), cursor, limit))
+    }
+
+    async fn unsettled(
+        &self,
+        state: InboxState,
+        shard: u8,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Scanned<EventKey>, StoreError> {
+        let tables = self.lock();
+        let wanted = |row: &&InboxRow| row.state == state && InboxRow::shard(&row.key) == shard;
+        let rows = tables.inbox.values().filter(wanted);
+        Ok(page(rows.map(|row| (row.key.to_string(), row.key.clone())), cursor, limit))
+    }
+}
+
+/// The page that follows a place, in the order of the places.
+fn page<T>(rows: impl Iterator<Item = (String, T)>, cursor: Option<&str>, limit: usize) -> Scanned<T> {
+    let mut rows: Vec<_> = rows.filter(|(place, _)| cursor.is_none_or(|cursor| place.as_str() > cursor)).collect();
+    rows.sort_by(|one, other| one.0.cmp(&other.0));
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|(place, _)| place.clone());
+    Scanned { items: rows.into_iter().map(|(_, row)| row).collect(), next }
 }
 
 impl Records for MemoryStore {

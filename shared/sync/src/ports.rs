@@ -5,9 +5,10 @@ use crate::{
     error::{RemoteError, StoreError},
     row::{Claim, Commit, InboxRow, InboxState, Lease, Pointer, RecordRow, Release, Reschedule},
 };
-use certbridge_mapping::{Document, EventKey, Plan, RecordKey, Request};
-use jiff::Timestamp;
+use certbridge_mapping::{Document, EventKey, Kind, ListedRecord, Plan, RecordKey, Request, ShownRecord};
+use jiff::{Timestamp, civil::Date};
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use std::{future::Future, sync::Arc, time::Duration};
 
 /// Time and randomness.
@@ -152,6 +153,58 @@ pub enum Fetched {
     NotFound,
 }
 
+/// A page of a listing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// The items that name a record.
+    pub items: Vec<T>,
+    /// How many items name none that could be a record of ours. Any record may be among them, so what a listing with
+    /// such items lacks is not missing for sure.
+    pub nameless: u64,
+    /// The next page's cursor; none on the last page.
+    pub next: Option<String>,
+    /// How many items there are in all, if the answer says so. It may be wrong: nothing but a remark rests on it.
+    pub announced: Option<u64>,
+}
+
+/// Why there is no page.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ListError {
+    /// Nothing of the kind is listed there: no definition says how, or there is no such route (404, 405, 501).
+    #[error("{0} lists none")]
+    Unlisted(String),
+    /// The cursor is refused, as one that has expired: the listing starts over. The first page is never refused so.
+    #[error("the cursor is refused: {0}")]
+    CursorRefused(RemoteError),
+    /// It failed like any other request.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+}
+
+/// What is remembered of a walk from page to page, to tell that it goes round in a circle: one cursor, now and then
+/// replaced by a later one. A walk that is continued by another process takes it along.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trail {
+    mark: Option<String>,
+    steps: u64,
+}
+
+impl Trail {
+    /// Takes a step to a page. `false` if the walk goes in a circle, which is told before it was gone round three times.
+    #[must_use]
+    pub fn step(&mut self, cursor: &str) -> bool {
+        if self.mark.as_deref() == Some(cursor) {
+            return false;
+        }
+        self.steps += 1;
+        // The marks lie ever further apart: sooner or later one is on the circle, and stays for a whole round.
+        if self.steps.is_power_of_two() {
+            self.mark = Some(cursor.to_owned());
+        }
+        true
+    }
+}
+
 /// The sources' APIs.
 pub trait Sources: Send + Sync {
     /// Reads one record, within `timeout`.
@@ -161,6 +214,17 @@ pub trait Sources: Send + Sync {
         key: &RecordKey,
         timeout: Duration,
     ) -> impl Future<Output = Result<Fetched, RemoteError>> + Send;
+
+    /// Reads a page of the records of a kind, within `timeout`: the first, or the one of a cursor, which goes with the
+    /// same `since` as before. With `since`, only records that changed on that day or later, by the source's clock.
+    fn source_page(
+        &self,
+        plan: &Plan,
+        kind: Kind,
+        cursor: Option<&str>,
+        since: Option<Date>,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Page<ListedRecord>, ListError>> + Send;
 }
 
 /// What a destination said to a push that it applied.
@@ -191,6 +255,31 @@ pub trait Destination: Send + Sync {
         timeout: Duration,
     ) -> impl Future<Output = Result<Pushed, RemoteError>> + Send;
 
+    /// Sends several requests of a batch at once, within `timeout`, each of another record: at most as many as the
+    /// definition allows. The same requests may be sent again under one idempotency key.
+    ///
+    /// Tells of each request in the order given. One that the answer does not clearly tell of has failed with a
+    /// possible effect.
+    ///
+    /// # Errors
+    /// What befell all of them alike; its effect is that of each. That they are rejected as a whole says nothing of any
+    /// one, so they are then pushed one by one, as they are where batches are not taken (misrouted).
+    fn push_batch(
+        &self,
+        batch_id: &str,
+        requests: &[Request],
+        idempotency_key: &str,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Vec<Result<Pushed, RemoteError>>, RemoteError>> + Send;
+
+    /// Reads a page of what it has of a kind, within `timeout`: the first, or the one of a cursor.
+    fn destination_page(
+        &self,
+        kind: Kind,
+        cursor: Option<&str>,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Page<ShownRecord>, ListError>> + Send;
+
     /// Whether it has a location. The list is cached.
     fn check_location(
         &self,
@@ -215,5 +304,63 @@ impl<K: ApiKeys> ApiKeys for Arc<K> {
 
     fn refused(&self, secret: &str) {
         K::refused(self, secret);
+    }
+}
+
+/// A page of what stands in the tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scanned<T> {
+    /// What is on it; a page may be empty, and yet not the last one.
+    pub items: Vec<T>,
+    /// Where the next one begins; `None` after the last.
+    pub next: Option<String>,
+}
+
+/// What stands in the tables, page by page, of which each reads at most `limit` rows. For reconciliation: nothing that works on one record needs it.
+pub trait Scan: Send + Sync {
+    /// The records of one kind and source, in no order that means anything.
+    fn records(
+        &self,
+        kind: Kind,
+        source: &str,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Scanned<RecordRow>, StoreError>> + Send;
+
+    /// The events of one index shard (0 to 15) that are in this state, which is not settled.
+    fn unsettled(
+        &self,
+        state: InboxState,
+        shard: u8,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Scanned<EventKey>, StoreError>> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many steps a walk takes until it is told, that comes to a circle of `round` pages after `before` others.
+    fn told_after(before: usize, round: usize) -> Option<usize> {
+        let mut trail = Trail::default();
+        let page = |step: usize| if step < before { step } else { before + (step - before) % round };
+        (0..10_000).find(|step| !trail.step(&page(*step).to_string()))
+    }
+
+    #[test]
+    fn a_walk_in_a_circle_is_told() {
+        for (before, round) in [(0, 1), (1, 1), (0, 2), (5, 1), (5, 3), (0, 7), (17, 16), (100, 31)] {
+            let steps = told_after(before, round).unwrap();
+            assert!(steps <= 3 * (before + round), "{before} and {round}: {steps}");
+        }
+    }
+
+    #[test]
+    fn a_walk_that_goes_on_is_none() {
+        let mut trail = Trail::default();
+        for cursor in 0..10_000 {
+            assert!(trail.step(&cursor.to_string()));
+        }
     }
 }

@@ -1,17 +1,22 @@
-//! Accredible's API as its documentation has it (version 25.08): one credential by its id.
+//! Accredible's API as its documentation has it (version 25.08): one credential by its id, and the search for many.
 
 use crate::{
+    cursors::Cursors,
+    fault::Struck,
     provider::{Options, Provider, Route, Unreadable, common_routes, json_body},
+    search::{BadSearch, Place, Search},
     table::Table,
 };
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::{Path, State},
     http::{HeaderMap, StatusCode, header::AUTHORIZATION, header::WWW_AUTHENTICATE},
     response::{IntoResponse, Response},
-    routing::{delete, get, put},
+    routing::{delete, get, post, put},
 };
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{io, sync::Arc};
 
@@ -116,7 +121,17 @@ pub struct Accredible {
 
 struct Inner {
     authorization: String,
-    credentials: Table<Value>,
+    credentials: Table<Stored>,
+    cursors: Cursors,
+}
+
+/// A credential as it is kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Stored {
+    pub(crate) credential: Value,
+    pub(crate) created_at: Timestamp,
+    /// When it last came to be another than it was.
+    pub(crate) updated_at: Timestamp,
 }
 
 impl Accredible {
@@ -128,6 +143,7 @@ impl Accredible {
         let inner = Arc::new(Inner {
             authorization: format!("Token token={}", options.api_key),
             credentials: Table::open(options.folder.as_deref(), "accredible-credentials")?,
+            cursors: Cursors::default(),
         });
         let server = Provider::start(options.port, inner.clone(), api(), control()).await?;
         Ok(Self { server, inner })
@@ -145,7 +161,18 @@ impl Accredible {
 
     /// Puts a credential there, over one of its id.
     pub fn put(&self, id: &str, credential: &Credential) {
-        self.inner.credentials.put(id, credential.0.clone());
+        self.inner.put(id, credential.0.clone());
+    }
+
+    /// Says when a credential last changed. `false` if there is none.
+    pub fn set_updated_at(&self, id: &str, updated_at: Timestamp) -> bool {
+        let found = self.inner.credentials.get(id);
+        found.map(|stored| self.inner.credentials.put(id, Stored { updated_at, ..stored })).is_some()
+    }
+
+    /// Refuses every cursor that was handed out until now.
+    pub fn expire_cursors(&self) {
+        self.inner.cursors.expire();
     }
 
     /// Changes a credential as [`Credential::with`] does. `false` if there is none.
@@ -161,7 +188,7 @@ impl Accredible {
 
     /// A credential as it stands.
     pub fn credential(&self, id: &str) -> Option<Credential> {
-        self.inner.credentials.get(id).map(Credential)
+        self.inner.credentials.get(id).map(|stored| Credential(stored.credential))
     }
 
     /// Stops, and waits until the port is free.
@@ -177,7 +204,7 @@ impl Accredible {
 }
 
 fn api() -> Vec<Route<Arc<Inner>>> {
-    vec![("GET", "/v1/credentials/{id}", get(view))]
+    vec![("GET", "/v1/credentials/{id}", get(view)), ("POST", "/v2/credentials/search", post(search))]
 }
 
 fn control() -> Vec<Route<Arc<Inner>>> {
@@ -185,22 +212,93 @@ fn control() -> Vec<Route<Arc<Inner>>> {
         ("GET", "/_sandbox/credentials", get(list)),
         ("PUT", "/_sandbox/credentials/{id}", put(put_credential)),
         ("DELETE", "/_sandbox/credentials/{id}", delete(delete_credential)),
+        ("DELETE", "/_sandbox/cursors", delete(expire_cursors)),
     ]
 }
 
-async fn view(State(inner): State<Arc<Inner>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    if headers.get(AUTHORIZATION).is_none_or(|value| value.as_bytes() != inner.authorization.as_bytes()) {
-        let challenge = [(WWW_AUTHENTICATE, "Token realm=\"Application\"")];
-        return (StatusCode::UNAUTHORIZED, challenge, "HTTP Token: Access denied.\n").into_response();
-    }
-    match inner.credentials.get(&id) {
-        Some(credential) => Json(json!({ "credential": credential })).into_response(),
-        None => (StatusCode::NOT_FOUND, Json(json!({ "error": "Not found" }))).into_response(),
+/// Why a request is refused, in the shape of its own that each reason has.
+enum Refusal {
+    Denied,
+    Search(BadSearch),
+}
+
+impl From<BadSearch> for Refusal {
+    fn from(bad: BadSearch) -> Self {
+        Self::Search(bad)
     }
 }
 
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let challenge = [(WWW_AUTHENTICATE, "Token realm=\"Application\"")];
+        match self {
+            Self::Denied => (StatusCode::UNAUTHORIZED, challenge, "HTTP Token: Access denied.\n").into_response(),
+            Self::Search(bad) => bad.into_response(),
+        }
+    }
+}
+
+impl Inner {
+    fn authorize(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let given = headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes() == self.authorization.as_bytes());
+        if given { Ok(()) } else { Err(Refusal::Denied) }
+    }
+
+    fn put(&self, id: &str, credential: Value) {
+        let (now, before) = (Timestamp::now(), self.credentials.get(id));
+        let created_at = before.as_ref().map_or(now, |before| before.created_at);
+        let same = before.filter(|before| before.credential == credential);
+        let updated_at = same.map_or(now, |before| before.updated_at);
+        self.credentials.put(id, Stored { credential, created_at, updated_at });
+    }
+}
+
+async fn view(
+    State(inner): State<Arc<Inner>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    inner.authorize(&headers)?;
+    Ok(match inner.credentials.get(&id) {
+        Some(stored) => Json(json!({ "credential": stored.credential })).into_response(),
+        None => (StatusCode::NOT_FOUND, Json(json!({ "error": "Not found" }))).into_response(),
+    })
+}
+
+async fn search(
+    State(inner): State<Arc<Inner>>,
+    Extension(struck): Extension<Struck>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    inner.authorize(&headers)?;
+    let search = Search::parse(&body)?;
+    // A cursor stands for the place that its page comes after: none, if it repeats the first one.
+    let after = search.cursor().map(|cursor| inner.cursors.place::<Option<Place>>(cursor));
+    let after = after.map(|place| place.ok_or_else(Search::bad_cursor)).transpose()?.flatten();
+    let (found, items) = inner.credentials.read(|rows| {
+        let found = search.find(rows.iter(), after.as_ref())?;
+        let shown = found.ids.iter().filter(|id| struck.shows(id));
+        let items: Vec<_> = shown.filter_map(|id| rows.get(id).map(|stored| stored.item(id))).collect();
+        Ok::<_, BadSearch>((found, items))
+    })?;
+    let mut meta = json!({ "count": found.count, "from": search.offset(), "size": search.size() });
+    // A page that has items has a cursor, the last one too: then the next page is empty.
+    if struck.repeats() {
+        meta["cursor"] = inner.cursors.issue(&after).into();
+    } else if let Some(last) = found.last {
+        meta["cursor"] = inner.cursors.issue(&Some(last)).into();
+    }
+    Ok(Json(json!({ "credentials": items, "meta": meta })))
+}
+
+async fn expire_cursors(State(inner): State<Arc<Inner>>) -> StatusCode {
+    inner.cursors.expire();
+    StatusCode::NO_CONTENT
+}
+
 async fn list(State(inner): State<Arc<Inner>>) -> Json<Value> {
-    let credentials: Vec<_> = inner.credentials.rows().into_iter().map(|(_, credential)| credential).collect();
+    let credentials: Vec<_> = inner.credentials.rows().into_iter().map(|(_, stored)| stored.credential).collect();
     Json(json!({ "credentials": credentials }))
 }
 
@@ -210,9 +308,10 @@ async fn put_credential(
     body: Bytes,
 ) -> Result<Json<Value>, Unreadable> {
     let patch: Map<String, Value> = if body.is_empty() { Map::new() } else { json_body(&body)? };
-    let credential = inner.credentials.get(&id).map_or_else(|| Credential::new(&id), Credential);
+    let before = inner.credentials.get(&id).map(|stored| Credential(stored.credential));
+    let credential = before.unwrap_or_else(|| Credential::new(&id));
     let credential = credential.with(&Value::Object(patch));
-    inner.credentials.put(&id, credential.0.clone());
+    inner.put(&id, credential.0.clone());
     Ok(Json(json!({ "credential": credential.0 })))
 }
 

@@ -33,6 +33,36 @@ pub enum Fault {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ms: Option<u64>,
     },
+    /// Answered with 500: of several records, only the first half is handled, rounded up; anything else is handled.
+    Halfway,
+    /// Handled, but a page of a listing says that it is the next page itself.
+    Repeat,
+    /// Handled, but a listing does not show what has this id.
+    Hide {
+        /// The id.
+        id: String,
+    },
+}
+
+/// The fault of a request, as its handler sees it: some faults take its help.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Struck(pub(crate) Option<Fault>);
+
+impl Struck {
+    /// How many of so many records are handled.
+    pub(crate) fn handled(&self, records: usize) -> usize {
+        if self.0 == Some(Fault::Halfway) { records.div_ceil(2) } else { records }
+    }
+
+    /// Whether a page is its own next one.
+    pub(crate) fn repeats(&self) -> bool {
+        self.0 == Some(Fault::Repeat)
+    }
+
+    /// Whether a listing shows what has this id.
+    pub(crate) fn shows(&self, id: &str) -> bool {
+        !matches!(&self.0, Some(Fault::Hide { id: hidden }) if hidden == id)
+    }
 }
 
 /// When a fault happens: at every request that fits, so many times.
@@ -130,6 +160,9 @@ mod tests {
             (r#"{"fault":"answer_lost"}"#, Fault::AnswerLost),
             (r#"{"fault":"applied_late"}"#, Fault::AppliedLate { ms: None }),
             (r#"{"fault":"delay","ms":5}"#, Fault::Delay { ms: 5 }),
+            (r#"{"fault":"halfway"}"#, Fault::Halfway),
+            (r#"{"fault":"repeat"}"#, Fault::Repeat),
+            (r#"{"fault":"hide","id":"7"}"#, Fault::Hide { id: "7".into() }),
         ] {
             assert_eq!(serde_json::from_str::<FaultRule>(text).unwrap(), fault.always());
         }

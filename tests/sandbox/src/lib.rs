@@ -14,9 +14,11 @@
 #![warn(missing_docs)]
 
 pub mod accredible;
+mod cursors;
 pub mod dynamodb;
 pub mod fault;
 pub mod provider;
+mod search;
 pub mod snapshots;
 mod table;
 

@@ -1,6 +1,6 @@
 //! What the providers have in common: a server on a loopback port, a log of requests, and faults.
 
-use crate::fault::{self, Fault, FaultRule};
+use crate::fault::{self, Fault, FaultRule, Struck};
 use axum::{
     Json, Router,
     body::{Body, Bytes, to_bytes},
@@ -241,15 +241,16 @@ async fn exchange(
     request: Request,
     next: Next,
 ) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_REQUEST_BYTES).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     let fault = fault::take(&mut lock(&shared.faults), parts.method.as_str(), parts.uri.path());
     let number = shared.log(&parts, &body, fault.clone());
+    parts.extensions.insert(Struck(fault.clone()));
     let handled = next.run(Request::from_parts(parts, Body::from(body)));
     let answer = match fault {
-        None => handled.await,
+        None | Some(Fault::Repeat | Fault::Hide { .. }) => handled.await,
         Some(Fault::Delay { ms }) => {
             tokio::time::sleep(Duration::from_millis(ms)).await;
             handled.await
@@ -258,6 +259,10 @@ async fn exchange(
         Some(Fault::Hang) => pending().await,
         Some(Fault::Cut) => connection.cut().await,
         Some(Fault::WrongBody) => (handled.await.status(), "<html>It works!").into_response(),
+        Some(Fault::Halfway) => {
+            handled.await;
+            refuse(500, None)
+        }
         Some(Fault::AnswerLost) => {
             handled.await;
             connection.cut().await

@@ -1,12 +1,15 @@
-//! The Snapshots API, the destination: upserts of certificates, locations, and what was applied in which order.
+//! The Snapshots API, the destination: upserts of certificates, one or several at once, locations, and what was applied
+//! in which order.
 
 use crate::{
     accredible::merge,
+    cursors::Cursors,
+    fault::Struck,
     provider::{Options, Provider, Route, Unreadable, common_routes, json_body, lock},
     table::Table,
 };
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::{Path, Query, State},
     http::{HeaderMap, StatusCode, header::AUTHORIZATION},
@@ -19,6 +22,7 @@ use serde_json::{Map, Value, json};
 use std::{
     collections::BTreeSet,
     io,
+    ops::Bound,
     sync::{Arc, Mutex},
 };
 
@@ -27,6 +31,9 @@ pub const LOCATION_SCOPE: &str = "saas/location.read";
 
 /// The most certificates on a page.
 const MAX_PAGE: usize = 100;
+
+/// The most certificates at once.
+const MAX_BATCH: usize = 25;
 
 /// A request that changed, or repeated, a certificate here. A request repeated under its idempotency key is none.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,6 +74,7 @@ struct Inner {
     certificates: Table<Certificate>,
     answered: Table<Answered>,
     applications: Mutex<Vec<Application>>,
+    cursors: Cursors,
     /// Held while a request is applied: one after the other.
     applying: Mutex<u64>,
 }
@@ -85,6 +93,7 @@ impl Snapshots {
             certificates: Table::open(folder, "snapshots-certificates")?,
             answered: Table::open(folder, "snapshots-answered")?,
             applications: Mutex::default(),
+            cursors: Cursors::default(),
             applying: Mutex::default(),
         });
         let server = Provider::start(options.port, inner.clone(), api(), control()).await?;
@@ -136,6 +145,11 @@ impl Snapshots {
         self.inner.certificates.remove(id)
     }
 
+    /// Refuses every cursor that was handed out until now.
+    pub fn expire_cursors(&self) {
+        self.inner.cursors.expire();
+    }
+
     /// What was applied since the start, in its order.
     pub fn applications(&self) -> Vec<Application> {
         lock(&self.inner.applications).clone()
@@ -156,6 +170,7 @@ impl Snapshots {
 fn api() -> Vec<Route<Arc<Inner>>> {
     vec![
         ("POST", "/certificates/{id}/sync", post(sync)),
+        ("POST", "/batch_sync", post(sync_batch)),
         ("GET", "/certificates/{id}", get(view)),
         ("GET", "/certificates", get(list)),
         ("GET", "/locations", get(locations)),
@@ -170,6 +185,7 @@ fn control() -> Vec<Route<Arc<Inner>>> {
         ("PUT", "/_sandbox/locations/{id}", put(put_location)),
         ("DELETE", "/_sandbox/locations/{id}", delete(remove_location)),
         ("PUT", "/_sandbox/scopes", put(put_scopes)),
+        ("DELETE", "/_sandbox/cursors", delete(expire_cursors)),
     ]
 }
 
@@ -220,7 +236,51 @@ async fn sync(
     Ok(([("x-request-id", request_id)], Json(body)).into_response())
 }
 
+/// Several certificates at once.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch {
+    batch_id: String,
+    records: Vec<Map<String, Value>>,
+}
+
+/// Upserts each certificate by itself, under the request's key and its own id: one that is invalid is refused alone, and
+/// one that was applied before is not applied again.
+async fn sync_batch(
+    State(inner): State<Arc<Inner>>,
+    Extension(struck): Extension<Struck>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    inner.authorize(&headers)?;
+    let no_batch = |_| refuse(StatusCode::BAD_REQUEST, "no_batch", "The body is no batch.");
+    let Batch { batch_id, records } = serde_json::from_slice(&body).map_err(no_batch)?;
+    if batch_id.is_empty() || !(1..=MAX_BATCH).contains(&records.len()) {
+        let message = format!("A batch has an id, and 1 to {MAX_BATCH} records.");
+        return Err(refuse(StatusCode::UNPROCESSABLE_ENTITY, "invalid_batch", message));
+    }
+    let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
+    let handled = struck.handled(records.len());
+    let results: Vec<_> = records.into_iter().take(handled).map(|fields| inner.apply_one_of(key, fields)).collect();
+    Ok(Json(json!({ "batch_id": batch_id, "results": results })))
+}
+
 impl Inner {
+    /// Applies one certificate of several, and tells what became of it.
+    fn apply_one_of(&self, key: Option<&str>, fields: Map<String, Value>) -> Value {
+        let id = fields.get("certificate_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let rejected = |error: &str, flaws: &[Flaw]| json!({ "certificate_id": id, "status": "rejected", "error": error, "errors": flaws });
+        let flaws = self.flaws(&id, &fields);
+        if !flaws.is_empty() {
+            return rejected("invalid_certificate", &flaws);
+        }
+        let key = key.map(|key| format!("{key}#{id}"));
+        match self.apply(&id, key.as_deref(), fields) {
+            Ok(request_id) => json!({ "certificate_id": id, "status": "synced", "request_id": request_id }),
+            Err(refusal) => rejected(refusal.error, &refusal.flaws),
+        }
+    }
+
     fn authorize(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         match headers.get(AUTHORIZATION) {
             Some(value) if value.as_bytes() == self.authorization.as_bytes() => Ok(()),
@@ -299,16 +359,35 @@ struct Page {
 
 async fn list(
     State(inner): State<Arc<Inner>>,
+    Extension(struck): Extension<Struck>,
     Query(page): Query<Page>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
     inner.authorize(&headers)?;
     let limit = page.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
-    let mut rows = inner.certificates.rows();
-    rows.retain(|(id, _)| page.cursor.as_ref().is_none_or(|cursor| id > cursor));
-    let next_cursor = rows.get(limit).and_then(|_| rows.get(limit - 1)).map(|(id, _)| id.clone());
-    let certificates: Vec<_> = rows.into_iter().take(limit).map(|(_, certificate)| certificate).collect();
-    Ok(Json(json!({ "certificates": certificates, "next_cursor": next_cursor })))
+    // A cursor stands for the id that its page comes after: none, if it repeats the first one.
+    let bad_cursor = || refuse(StatusCode::BAD_REQUEST, "invalid_cursor", "The cursor is invalid or has expired.");
+    let after = page.cursor.map(|cursor| inner.cursors.place::<Option<String>>(&cursor).ok_or_else(bad_cursor));
+    let after = after.transpose()?.flatten();
+    let (rows, total) = inner.certificates.read(|rows| {
+        let start = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let after = rows.range::<String, _>((start, Bound::Unbounded)).take(limit + 1);
+        (after.map(|(id, certificate)| (id.clone(), certificate.clone())).collect::<Vec<_>>(), rows.len())
+    });
+    let last = rows.get(limit).and_then(|_| rows.get(limit - 1)).map(|(id, _)| id);
+    let next_cursor = if struck.repeats() {
+        Some(inner.cursors.issue(&after))
+    } else {
+        last.map(|last| inner.cursors.issue(&Some(last)))
+    };
+    let shown = rows.iter().take(limit).filter(|(id, _)| struck.shows(id));
+    let certificates: Vec<_> = shown.map(|(_, certificate)| certificate).collect();
+    Ok(Json(json!({ "certificates": certificates, "next_cursor": next_cursor, "total": total })))
+}
+
+async fn expire_cursors(State(inner): State<Arc<Inner>>) -> StatusCode {
+    inner.cursors.expire();
+    StatusCode::NO_CONTENT
 }
 
 async fn locations(State(inner): State<Arc<Inner>>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {

@@ -59,6 +59,11 @@ impl<V: Clone + Serialize + DeserializeOwned> Table<V> {
         inner.rows.remove(key).is_some()
     }
 
+    /// What `read` makes of the rows as they stand.
+    pub(crate) fn read<A>(&self, read: impl FnOnce(&BTreeMap<String, V>) -> A) -> A {
+        read(&self.lock().rows)
+    }
+
     /// All rows by their keys' order.
     pub(crate) fn rows(&self) -> Vec<(String, V)> {
         self.lock().rows.iter().map(|(key, row)| (key.clone(), row.clone())).collect()
