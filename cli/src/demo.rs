@@ -266,6 +266,7 @@ fn audit_cells(id: &str, row: &AuditRow) -> [String; 7] {
         Cause::Event { event_type, .. } => event_type.clone(),
         Cause::Request { .. } => "a request".to_owned(),
         Cause::Recovery { .. } => "a recovery".to_owned(),
+        Cause::Batch { .. } => "a batch".to_owned(),
     };
     let told = if row.action == Action::Pushed { "yes" } else { "no" };
     [

@@ -75,9 +75,9 @@ impl RetryQueue for NoQueue {
 }
 
 pub(crate) struct World {
-    source: Accredible,
+    pub(crate) source: Accredible,
     pub(crate) destination: sandbox::Snapshots,
-    store: MemoryStore,
+    pub(crate) store: MemoryStore,
     pub(crate) clock: Clock,
     pub(crate) engine: Engine<MemoryStore, HttpSources<OneKey>, Snapshots<OneKey>, NoQueue, Clock>,
 }
@@ -110,19 +110,10 @@ impl World {
     /// Accepts an event of a certificate that can be synced.
     pub(crate) async fn accept(&self, id: &str) -> InboxRow {
         self.source.put(id, &Credential::new(id).at_location("loc_london"));
-        let definitions = Definitions::built_in();
-        let source = definitions.source("accredible").unwrap();
-        let (body, key) = (created(id), SecretString::from("signing"));
-        let headers = source.sign(body.as_bytes(), &key, self.clock.now());
-        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        let delivery = Delivery { headers, body: body.as_bytes(), path_token: None };
-        let verified = source.verify(&delivery, &Keys::new([key]).unwrap(), self.clock.now()).unwrap();
-        accept(&self.store, &verified, self.clock.now()).await.unwrap();
-        let digest = sha256_hex(body.as_bytes());
-        self.store.inbox_rows().into_iter().find(|row| row.body_digest == digest).unwrap()
+        accepted(&self.store, id, self.clock.now()).await
     }
 
-    fn run(&self) -> Run {
+    pub(crate) fn run(&self) -> Run {
         let now = self.clock.now();
         let after = |seconds| now + SignedDuration::from_secs(seconds);
         Run { id: "run".to_owned(), deadline: after(20), ends_at: after(25) }
@@ -146,6 +137,20 @@ impl World {
         verify_chain(&trail, &self.store.read(&record(id)).await.unwrap().unwrap().audit).unwrap();
         assert!(self.destination.certificate(id).is_some(), "{id}");
     }
+}
+
+/// Accepts an event of a certificate.
+pub(crate) async fn accepted(store: &MemoryStore, id: &str, now: Timestamp) -> InboxRow {
+    let definitions = Definitions::built_in();
+    let source = definitions.source("accredible").unwrap();
+    let (body, key) = (created(id), SecretString::from("signing"));
+    let headers = source.sign(body.as_bytes(), &key, now);
+    let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let delivery = Delivery { headers, body: body.as_bytes(), path_token: None };
+    let verified = source.verify(&delivery, &Keys::new([key]).unwrap(), now).unwrap();
+    accept(store, &verified, now).await.unwrap();
+    let digest = sha256_hex(body.as_bytes());
+    store.inbox_rows().into_iter().find(|row| row.body_digest == digest).unwrap()
 }
 
 #[track_caller]

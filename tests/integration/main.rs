@@ -5,6 +5,7 @@
 // The futures of the SDK, of the functions and of the engine lie deep in one another.
 #![recursion_limit = "256"]
 
+mod assert_chunk;
 mod bad_input;
 mod breaker;
 mod certificate_sync;

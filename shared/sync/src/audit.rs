@@ -61,6 +61,8 @@ pub enum Actor {
     },
     /// Certbridge itself, after a push that may have come too late.
     Recovery,
+    /// Certbridge itself, comparing both sides.
+    Reconciliation,
 }
 
 /// What caused it.
@@ -84,6 +86,11 @@ pub enum Cause {
     /// A push of ours that may have come too late.
     Recovery {
         /// The invocation that found out.
+        id: String,
+    },
+    /// A batch.
+    Batch {
+        /// Its id.
         id: String,
     },
 }

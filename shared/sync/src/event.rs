@@ -16,7 +16,7 @@ use std::time::Duration;
 const EARLY: SignedDuration = SignedDuration::from_secs(2);
 
 /// How soon a state is asserted whose push may have come too late.
-const SOON: Duration = Duration::from_secs(3);
+pub(crate) const SOON: Duration = Duration::from_secs(3);
 /// How soon a record that somebody works on is looked at again.
 const LEASED: Duration = Duration::from_secs(3);
 
@@ -281,7 +281,7 @@ where
     }
 
     /// Sends a pointer. If that fails, the sweep will find the event.
-    async fn send(&self, pointer: Pointer, delay: Duration) {
+    pub(crate) async fn send(&self, pointer: Pointer, delay: Duration) {
         if let Err(error) = self.queue.send(&[(pointer, delay)]).await {
             tracing::warn!(%error, "a pointer could not be sent");
         }

@@ -11,14 +11,17 @@
 #![warn(missing_docs)]
 
 pub mod accept;
+pub mod assert;
 pub mod audit;
 pub mod breaker;
+pub mod checkpoint;
 pub mod error;
 pub mod event;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod patience;
 pub mod ports;
+pub mod reconcile;
 pub mod retry;
 pub mod row;
 pub mod sweep;

@@ -79,7 +79,7 @@ where
     }
 
     /// Makes a request, a few times if it fails in a way that may pass and the time allows.
-    async fn tried<A, F: Future<Output = Result<A, RemoteError>>>(
+    pub(crate) async fn tried<A, F: Future<Output = Result<A, RemoteError>>>(
         &self,
         provider: &str,
         timeout: Duration,
@@ -90,11 +90,12 @@ where
             return Err(Failure::Parked { provider: provider.to_owned(), until }.into());
         }
         let mut effect = Effect::None;
+        let mut class = None;
         let mut tries = 1;
         loop {
             let left = run.left(self.runtime.now());
             if left < SHORTEST_REQUEST {
-                return Err(Stopped { failure: Failure::OutOfTime, effect });
+                return Err(Stopped { failure: Failure::OutOfTime, effect, class });
             }
             let error = match call(timeout.min(left)).await {
                 Ok(answer) => {
@@ -104,18 +105,19 @@ where
                 Err(error) => error,
             };
             effect = effect.max(error.effect());
+            class = Some(error.class);
             let pause = quick_pause(&error, tries, self.runtime.random());
             let left = run.left(self.runtime.now());
             match pause.filter(|pause| tries < self.settings.quick_tries && *pause + SHORTEST_REQUEST < left) {
                 Some(pause) => self.runtime.sleep(pause).await,
-                None => return Err(Stopped { failure: self.failed(provider, error).await, effect }),
+                None => return Err(Stopped { failure: self.failed(provider, error).await, effect, class }),
             }
             tries += 1;
         }
     }
 
     /// What a request's failure means for the event.
-    async fn failed(&self, provider: &str, error: RemoteError) -> Failure {
+    pub(crate) async fn failed(&self, provider: &str, error: RemoteError) -> Failure {
         match error.class {
             RemoteClass::Unauthorized => {
                 let state = self.breakers.refused(provider, self.runtime.now(), self.runtime.random());

@@ -111,7 +111,7 @@ pub struct RecordRow {
 }
 
 /// The end of a record's audit chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditHead {
     /// The number of rows.
     pub sequence: u64,

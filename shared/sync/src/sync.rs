@@ -7,7 +7,7 @@
 use crate::{
     audit::{Action, Actor, AuditRow, Cause, Change, Entry, Outcome, Redactor},
     breaker::BreakerBoard,
-    error::{Effect, StoreError},
+    error::{Effect, RemoteClass, StoreError},
     ports::{
         Breakers, ClaimError, CommitError, Destination, Fetched, Inbox, Pushed, Records, RetryQueue, Runtime, Sources,
     },
@@ -247,11 +247,13 @@ impl From<Failure> for Unsettled {
 pub(crate) struct Stopped {
     pub(crate) failure: Failure,
     pub(crate) effect: Effect,
+    /// What became of the last request, if one was made.
+    pub(crate) class: Option<RemoteClass>,
 }
 
 impl From<Failure> for Stopped {
     fn from(failure: Failure) -> Self {
-        Self { failure, effect: Effect::None }
+        Self { failure, effect: Effect::None, class: None }
     }
 }
 
@@ -273,11 +275,11 @@ impl Target {
 
 /// What is to be committed.
 #[derive(Debug)]
-struct Done {
-    outcome: Outcome,
-    pushed: Option<Pushed>,
-    state: Option<RecordState>,
-    fetched_at: Option<Timestamp>,
+pub(crate) struct Done {
+    pub(crate) outcome: Outcome,
+    pub(crate) pushed: Option<Pushed>,
+    pub(crate) state: Option<RecordState>,
+    pub(crate) fetched_at: Option<Timestamp>,
 }
 
 impl<S, R, D, Q, T> Engine<S, R, D, Q, T>
@@ -301,7 +303,7 @@ where
         }
     }
 
-    async fn claim(&self, job: &Job<'_>, run: &Run) -> Result<Claim, Failure> {
+    pub(crate) async fn claim(&self, job: &Job<'_>, run: &Run) -> Result<Claim, Failure> {
         // The owner is this very call: another one of the same invocation must not pass for its retry.
         let owner = format!("{}/{:032x}", run.id, self.runtime.random());
         let lease = Lease { owner, until: run.ends_at + self.settings.clock_skew };
@@ -313,7 +315,7 @@ where
 
     /// Gives a claim up after a failure. A request that may yet be applied keeps its lease to the end; one that may
     /// have been applied, but is over, frees the record and leaves the doubt.
-    async fn give_up(&self, claim: &Claim, stopped: Stopped) -> Unsettled {
+    pub(crate) async fn give_up(&self, claim: &Claim, stopped: Stopped) -> Unsettled {
         let release = match stopped.effect {
             Effect::PossibleLater => None,
             Effect::None if !claim.must_push => Some(Release::Clean),
@@ -484,7 +486,13 @@ where
     }
 
     /// Commits what was done: record, audit row and inbox row in one transaction.
-    async fn commit(&self, job: &Job<'_>, claim: &Claim, done: &Done, run: &Run) -> Result<Report, Unsettled> {
+    pub(crate) async fn commit(
+        &self,
+        job: &Job<'_>,
+        claim: &Claim,
+        done: &Done,
+        run: &Run,
+    ) -> Result<Report, Unsettled> {
         let salt = claim.row.salt.clone().unwrap_or_else(|| format!("{:032x}", self.runtime.random()));
         let settle = job.settles.map(|key| Settle {
             key,
