@@ -13,6 +13,7 @@ mod faults;
 mod http;
 mod keys;
 mod pending_age;
+mod reconciliation;
 // It ends what it starts with signals.
 #[cfg(unix)]
 mod restart;

@@ -1,5 +1,6 @@
 //! The whole bundle in one process.
 
+pub mod batch;
 mod data;
 mod gateway;
 mod queue;

@@ -1,0 +1,148 @@
+use crate::{Archive, ArchiveError};
+use bytes::Bytes;
+use certbridge_sync::reconcile::partition;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
+
+/// How much is held in memory before it is written, in bytes.
+const BUFFER: usize = 8 * 1024 * 1024;
+
+/// The rows of one listing, cut into partitions: lines of JSON in
+/// `{folder}/{segment}/{partition}/{part}.jsonl`.
+///
+/// A segment is what one call of a task wrote, under a name that no other call has. A call that was cut off leaves a
+/// segment that nobody names, so what it wrote is never read.
+#[derive(Debug, Clone)]
+pub struct Manifest<'a> {
+    archive: &'a Archive,
+    folder: String,
+}
+
+/// The rows that one call wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Segment(String);
+
+impl<'a> Manifest<'a> {
+    /// The manifest in a folder of the archive.
+    pub fn new(archive: &'a Archive, folder: impl Into<String>) -> Self {
+        Self { archive, folder: folder.into() }
+    }
+
+    /// Begins a segment, whose name must be new.
+    pub fn write(&self, segment: impl Into<String>, partitions: u16) -> ManifestWriter<'a> {
+        let segment = Segment(segment.into());
+        let folder = format!("{}/{}", self.folder, segment.0);
+        ManifestWriter { archive: self.archive, folder, segment, partitions, parts: BTreeMap::new(), held: 0, part: 0 }
+    }
+
+    /// All rows of a partition.
+    ///
+    /// # Errors
+    /// The storage fails, or a row is not of this type.
+    pub async fn read<T: DeserializeOwned>(
+        &self,
+        segments: &[Segment],
+        partition: u16,
+    ) -> Result<Vec<T>, ArchiveError> {
+        let mut rows = Vec::new();
+        for segment in segments {
+            for path in self.archive.list(&format!("{}/{}/{partition:03}", self.folder, segment.0)).await? {
+                rows.extend(self.archive.get_lines::<T>(&path).await?);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// Writes rows, holding a bounded number of them.
+#[derive(Debug)]
+pub struct ManifestWriter<'a> {
+    archive: &'a Archive,
+    folder: String,
+    segment: Segment,
+    partitions: u16,
+    parts: BTreeMap<u16, Vec<u8>>,
+    held: usize,
+    part: u32,
+}
+
+impl ManifestWriter<'_> {
+    /// Adds the row of a record.
+    pub async fn add(&mut self, id: &str, row: &impl Serialize) -> Result<(), ArchiveError> {
+        let line = line(row);
+        self.held += line.len();
+        self.parts.entry(partition(id, self.partitions)).or_default().extend_from_slice(&line);
+        if self.held >= BUFFER { self.flush().await } else { Ok(()) }
+    }
+
+    /// Ends the segment. Only now may it be named.
+    pub async fn finish(mut self) -> Result<Segment, ArchiveError> {
+        self.flush().await?;
+        Ok(self.segment)
+    }
+
+    async fn flush(&mut self) -> Result<(), ArchiveError> {
+        for (partition, lines) in std::mem::take(&mut self.parts) {
+            let path = format!("{}/{partition:03}/{:05}.jsonl", self.folder, self.part);
+            self.archive.put(&path, Bytes::from(lines)).await?;
+        }
+        self.held = 0;
+        self.part += 1;
+        Ok(())
+    }
+}
+
+/// A value as a line of JSON.
+pub(crate) fn line(value: &impl Serialize) -> Vec<u8> {
+    // What is written here are our own plain types, which serialise.
+    let mut line = serde_json::to_vec(value).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn rows_come_back_by_partition_and_only_from_named_segments() {
+        let archive = Archive::memory();
+        let manifest = Manifest::new(&archive, "batches/b/source");
+        let mut segments = Vec::new();
+        for call in 0..3 {
+            let mut writer = manifest.write(format!("call-{call}"), 8);
+            for number in 0..100 {
+                let id = format!("{call}-{number}");
+                writer.add(&id, &id).await.unwrap();
+                if number == 50 {
+                    writer.flush().await.unwrap();
+                }
+            }
+            segments.push(writer.finish().await.unwrap());
+        }
+        let mut cut_off = manifest.write("call-x", 8);
+        cut_off.add("lost", &"lost").await.unwrap();
+        cut_off.flush().await.unwrap();
+
+        let mut found = 0;
+        for place in 0..8 {
+            let rows: Vec<String> = manifest.read(&segments, place).await.unwrap();
+            assert!(rows.iter().all(|id| partition(id, 8) == place));
+            found += rows.len();
+        }
+        assert_eq!(found, 300);
+    }
+
+    #[tokio::test]
+    async fn a_row_that_cannot_be_read_says_where() {
+        let archive = Archive::memory();
+        let manifest = Manifest::new(&archive, "m");
+        let mut writer = manifest.write("s", 1);
+        writer.add("a", &1).await.unwrap();
+        writer.add("b", &"personal").await.unwrap();
+        let segment = writer.finish().await.unwrap();
+        let error = manifest.read::<u8>(&[segment], 0).await.unwrap_err().to_string();
+        assert!(error.contains("line 2") && !error.contains("personal"), "{error}");
+    }
+}

@@ -1,0 +1,191 @@
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::{
+    ObjectStore, ObjectStoreExt, aws::AmazonS3, aws::AmazonS3Builder, local::LocalFileSystem, memory::InMemory,
+    path::Path, signer::Signer,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{sync::Arc, time::Duration};
+use url::Url;
+
+/// Why an object could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The address of the archive cannot be used.
+    #[error("REPORTS_URL: {0}")]
+    Address(String),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] object_store::Error),
+    /// An object does not hold what it should. Never shows what it holds.
+    #[error("{path}: unreadable at line {line}")]
+    Unreadable {
+        /// Its path.
+        path: String,
+        /// Where.
+        line: usize,
+    },
+}
+
+impl ArchiveError {
+    /// Whether trying again may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Address(_) | Self::Unreadable { .. } => false,
+            Self::Storage(error) => !matches!(
+                error,
+                object_store::Error::NotFound { .. }
+                    | object_store::Error::PermissionDenied { .. }
+                    | object_store::Error::Unauthenticated { .. }
+                    | object_store::Error::InvalidPath { .. }
+            ),
+        }
+    }
+}
+
+/// Object storage. Clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    store: Arc<dyn ObjectStore>,
+    /// The one that can make links, if it is one.
+    bucket: Option<Arc<AmazonS3>>,
+    root: Path,
+}
+
+impl Archive {
+    /// The archive at `s3://bucket/prefix` or `file:///folder`, which is made if it is not there. A bucket's credentials
+    /// and region are Lambda's, in the environment; `endpoint` goes over AWS's own.
+    ///
+    /// # Errors
+    /// An address that is neither, or a folder that cannot be made.
+    pub fn open(url: &str, endpoint: Option<&str>) -> Result<Self, ArchiveError> {
+        let fault = |what: &str| ArchiveError::Address(what.to_owned());
+        let address = Url::parse(url).map_err(|_| fault("is no address"))?;
+        match address.scheme() {
+            "s3" => {
+                let name = address.host_str().ok_or_else(|| fault("names no bucket"))?;
+                let mut builder = AmazonS3Builder::from_env().with_bucket_name(name);
+                if let Some(endpoint) = endpoint {
+                    builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
+                }
+                let bucket = Arc::new(builder.build()?);
+                let root = Path::from_url_path(address.path()).map_err(object_store::Error::from)?;
+                Ok(Self { store: bucket.clone(), bucket: Some(bucket), root })
+            }
+            "file" => {
+                let folder = address.to_file_path().map_err(|()| fault("names no folder of this machine"))?;
+                std::fs::create_dir_all(&folder).map_err(|error| fault(&error.to_string()))?;
+                let store = LocalFileSystem::new_with_prefix(folder)?.with_automatic_cleanup(true);
+                Ok(Self { store: Arc::new(store), bucket: None, root: Path::default() })
+            }
+            _ => Err(fault("is neither s3://bucket/prefix nor file:///folder")),
+        }
+    }
+
+    /// An archive that is gone with the process, for tests.
+    pub fn memory() -> Self {
+        Self { store: Arc::new(InMemory::new()), bucket: None, root: Path::default() }
+    }
+
+    /// Writes an object, over one that is there.
+    pub async fn put(&self, path: &str, content: impl Into<Bytes>) -> Result<(), ArchiveError> {
+        self.store.put(&self.at(path), content.into().into()).await?;
+        Ok(())
+    }
+
+    /// Reads an object; `None` if there is none.
+    pub async fn get(&self, path: &str) -> Result<Option<Bytes>, ArchiveError> {
+        match self.store.get(&self.at(path)).await {
+            Ok(object) => Ok(Some(object.bytes().await?)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes an object of JSON.
+    pub async fn put_json(&self, path: &str, value: &impl Serialize) -> Result<(), ArchiveError> {
+        self.put(path, crate::manifest::line(value)).await
+    }
+
+    /// Reads an object of JSON; `None` if there is none.
+    pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ArchiveError> {
+        let Some(content) = self.get(path).await? else { return Ok(None) };
+        let unreadable =
+            |error: serde_json::Error| ArchiveError::Unreadable { path: path.to_owned(), line: error.line() };
+        serde_json::from_slice(&content).map(Some).map_err(unreadable)
+    }
+
+    /// Writes an object of lines of JSON.
+    pub async fn put_lines<R: Serialize>(&self, path: &str, rows: &[R]) -> Result<(), ArchiveError> {
+        let lines: Vec<u8> = rows.iter().flat_map(crate::manifest::line).collect();
+        self.put(path, lines).await
+    }
+
+    /// Reads an object of lines of JSON; none if there is none.
+    pub async fn get_lines<R: DeserializeOwned>(&self, path: &str) -> Result<Vec<R>, ArchiveError> {
+        let content = self.get(path).await?.unwrap_or_default();
+        let lines = content.split(|byte| *byte == b'\n').enumerate().filter(|(_, text)| !text.is_empty());
+        let row = |(place, text): (usize, &[u8])| {
+            let unreadable = |_| ArchiveError::Unreadable { path: path.to_owned(), line: place + 1 };
+            serde_json::from_slice(text).map_err(unreadable)
+        };
+        lines.map(row).collect()
+    }
+
+    /// The paths of the objects below a path, in their order.
+    pub async fn list(&self, below: &str) -> Result<Vec<String>, ArchiveError> {
+        let prefix = self.at(below);
+        let objects: Vec<_> = self.store.list(Some(&prefix)).try_collect().await?;
+        let own = |path: Path| {
+            let parts = path.prefix_match(&self.root)?;
+            Some(parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/"))
+        };
+        let mut paths: Vec<_> = objects.into_iter().filter_map(|object| own(object.location)).collect();
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// A link that opens an object in a browser for a while; `None` where there are no links, as in a folder.
+    pub async fn link(&self, path: &str, lasts: Duration) -> Result<Option<Url>, ArchiveError> {
+        let Some(bucket) = &self.bucket else { return Ok(None) };
+        Ok(Some(bucket.signed_url(http::Method::GET, &self.at(path), lasts).await?))
+    }
+
+    fn at(&self, path: &str) -> Path {
+        path.split('/').filter(|part| !part.is_empty()).fold(self.root.clone(), Path::join)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn objects_come_back_from_a_folder_and_from_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = Url::from_directory_path(folder.path().join("new")).unwrap();
+        for archive in [Archive::memory(), Archive::open(url.as_str(), None).unwrap()] {
+            assert_eq!(archive.get("a/b").await.unwrap(), None);
+            archive.put("a/b", "one").await.unwrap();
+            archive.put("a/b", "two").await.unwrap();
+            archive.put_json("a/c d#", &[1, 2]).await.unwrap();
+            archive.put("ab", "other").await.unwrap();
+            assert_eq!(archive.get("a/b").await.unwrap().unwrap(), "two");
+            assert_eq!(archive.get_json::<Vec<u8>>("a/c d#").await.unwrap(), Some(vec![1, 2]));
+            assert_eq!(archive.list("a").await.unwrap().len(), 2);
+            assert_eq!(archive.list("").await.unwrap().len(), 3);
+            assert_eq!(archive.list("none").await.unwrap(), Vec::<String>::new());
+            assert!(archive.link("a/b", Duration::from_secs(60)).await.unwrap().is_none());
+            let error = archive.get_json::<u8>("a/b").await.unwrap_err();
+            assert!(matches!(error, ArchiveError::Unreadable { line: 1, .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_used_is_said() {
+        for (address, says) in [("", "no address"), ("http://x", "neither"), ("file://host/x", "no folder")] {
+            let error = Archive::open(address, None).unwrap_err();
+            assert!(error.to_string().contains(says) && !error.is_transient(), "{error}");
+        }
+    }
+}

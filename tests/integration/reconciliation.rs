@@ -1,0 +1,179 @@
+//! A batch from its beginning to its report: over real HTTP, with drift of every kind put in on purpose.
+
+use crate::{
+    breaker::{Clock, NoQueue, OneKey, World, accepted},
+    support::record,
+};
+use certbridge::local::batch;
+use certbridge_archive::Archive;
+use certbridge_batch::{BatchSync, Rails, Summary, Wish};
+use certbridge_remote::{HttpSources, Snapshots};
+use certbridge_sandbox::{self as sandbox, Accredible, Credential, Fault};
+use certbridge_sync::{
+    memory::MemoryStore,
+    ports::{Inbox, Records, Runtime},
+    reconcile::{Drift, Outcome, Report, Verdict},
+    row::{InboxState, Lease},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+type App = BatchSync<MemoryStore, HttpSources<OneKey>, Snapshots<OneKey>, NoQueue, Clock>;
+
+struct Batches {
+    app: App,
+    source: Accredible,
+    destination: sandbox::Snapshots,
+    store: MemoryStore,
+    clock: Clock,
+}
+
+impl Batches {
+    /// A source with certificates `1` to `records`, and a destination with none.
+    async fn with(records: u32) -> Self {
+        let World { source, destination, store, clock, engine } = World::start().await;
+        clock.set(Timestamp::now());
+        for id in 1..=records {
+            let id = id.to_string();
+            source.put(&id, &Credential::new(&id).at_location("loc_london"));
+        }
+        let app = BatchSync { engine, archive: Archive::memory(), signer: None, rails: Rails::default() };
+        Self { app, source, destination, store, clock }
+    }
+
+    /// Runs a batch an hour after the last one.
+    async fn run(&self, id: &str, wish: Wish) -> (Summary, Report) {
+        self.clock.set(self.clock.now() + SignedDuration::from_hours(1));
+        let wish = Wish { batch_id: Some(id.to_owned()), source: "accredible".to_owned(), ..wish };
+        let summary = batch::run(&self.app, wish, |_| {}).await.unwrap();
+        let report = self.app.archive.get_json(&format!("{}.json", summary.report)).await.unwrap().unwrap();
+        (summary, report)
+    }
+
+    async fn forced(&self, id: &str) -> (Summary, Report) {
+        self.run(id, Wish { force: true, ..Wish::default() }).await
+    }
+
+    fn pushes(&self) -> usize {
+        self.destination.applications().len()
+    }
+}
+
+fn outcomes(report: &Report) -> BTreeMap<Outcome, u64> {
+    assert!(report.adds_up(), "{report:?}");
+    report.totals.outcomes.clone()
+}
+
+/// How one record came out.
+fn found(report: &Report, id: &str) -> (Outcome, Option<Drift>, bool) {
+    let finding = report.findings.iter().find(|finding| finding.id == id);
+    finding.map_or((Outcome::Matched, None, false), |of| (of.outcome, of.drift, of.repaired))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_import_is_a_batch_and_the_second_finds_nothing() {
+    let world = Batches::with(230).await;
+    let (summary, report) = world.forced("first").await;
+    assert_eq!((summary.verdict, report.totals.records, report.totals.repaired), (Verdict::Repaired, 230, 230));
+    assert_eq!(outcomes(&report), BTreeMap::from([(Outcome::MissingAtDestination, 230)]));
+    assert_eq!(report.totals.drift, BTreeMap::from([(Drift::NeverArrived, 230)]));
+    assert_eq!(world.pushes(), 230);
+    let batches = world.destination.server().requests().into_iter().filter(|seen| seen.path == "/batch_sync");
+    assert!(batches.count() <= 230_usize.div_ceil(25) + 1, "as many at once as the destination takes");
+
+    let (summary, report) = world.run("second", Wish::default()).await;
+    assert_eq!((summary.verdict, world.pushes()), (Verdict::Clean, 230), "{report:?}");
+    assert_eq!(outcomes(&report), BTreeMap::from([(Outcome::Matched, 230)]));
+    assert!(summary.headline.contains("230"), "{}", summary.headline);
+    for form in ["csv", "html"] {
+        assert!(world.app.archive.get(&format!("{}.{form}", summary.report)).await.unwrap().is_some());
+    }
+    // The second checkpoint names the first one.
+    let of = async |id: &str| {
+        let path = format!("checkpoints/accredible/{id}.json");
+        world.app.archive.get_json::<certbridge_sync::checkpoint::Stored>(&path).await.unwrap().unwrap()
+    };
+    let (first, second) = (of("first").await, of("second").await);
+    assert_eq!(second.unproven().previous, Some(first.unproven().hash()));
+    assert_eq!((first.unproven().size, second.unproven().size), (0, 230));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drift_of_every_kind_is_found_explained_and_repaired() {
+    let world = Batches::with(120).await;
+    world.forced("import").await;
+    let pushes = world.pushes();
+    let now = world.clock.now();
+
+    world.destination.edit("1", &json!({"location_id": "loc_paris"}));
+    world.destination.remove("2");
+    world.source.update("3", &json!({"name": "Changed, and nobody was told"}));
+    world.source.put("121", &Credential::new("121").at_location("loc_london"));
+    world.source.delete("4");
+    world.source.put("122", &Credential::new("122"));
+    world.source.put("123", &Credential::new("123").at_location("loc_atlantis"));
+    world.source.update("5", &json!({"name": "Its event was quarantined"}));
+    let row = accepted(&world.store, "5", now).await;
+    world.store.set_aside(&row.key, 0, InboxState::Quarantined, "a reason").await.unwrap();
+    world.source.update("6", &json!({"name": "Its event is on its way"}));
+    accepted(&world.store, "6", now).await;
+    let lease = Lease { owner: "somebody".to_owned(), until: now + SignedDuration::from_hours(9) };
+    world.store.claim(&record("7"), &lease, now).await.unwrap();
+
+    let (_, dry) = world.run("dry", Wish { dry_run: true, ..Wish::default() }).await;
+    assert_eq!(world.pushes(), pushes, "a dry run writes nothing");
+    assert_eq!(dry.totals.repaired, 0);
+
+    let (summary, report) = world.run("night", Wish::default()).await;
+    let expected = [
+        ("1", Outcome::Mismatched, Some(Drift::EditedAtDestination), true),
+        ("2", Outcome::MissingAtDestination, Some(Drift::EditedAtDestination), true),
+        ("3", Outcome::Mismatched, Some(Drift::NeverArrived), true),
+        ("121", Outcome::MissingAtDestination, Some(Drift::NeverArrived), true),
+        ("5", Outcome::Mismatched, Some(Drift::ArrivedAndFailed), true),
+        ("6", Outcome::InFlight, None, false),
+        ("7", Outcome::InFlight, None, false),
+        ("122", Outcome::Invalid, None, false),
+        ("123", Outcome::Failed, Some(Drift::NeverArrived), false),
+    ];
+    for (id, outcome, drift, repaired) in expected {
+        assert_eq!(found(&report, id), (outcome, drift, repaired), "{id}: {:?}", report.findings);
+    }
+    assert_eq!((found(&report, "4").0, found(&report, "4").2), (Outcome::MissingAtSource, false));
+    let counts = outcomes(&report);
+    assert_eq!((counts[&Outcome::Matched], report.totals.records), (123 - 10, 123));
+    assert_eq!(world.pushes(), pushes + 5);
+    assert_eq!(summary.verdict, Verdict::NeedsPerson);
+    // What a dry run had found is what there was.
+    assert_eq!(outcomes(&dry).get(&Outcome::Mismatched), counts.get(&Outcome::Mismatched));
+    assert_eq!(world.destination.certificate("1").unwrap()["location_id"], "loc_london");
+
+    let (_, next) = world.run("next", Wish::default()).await;
+    assert_eq!(world.pushes(), pushes + 5, "nothing is pushed twice: {:?}", next.findings);
+    for id in ["1", "2", "3", "121", "5"] {
+        assert_eq!(found(&next, id).0, Outcome::Matched, "{id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_much_drift_is_left_to_a_person() {
+    let world = Batches::with(150).await;
+    let (summary, report) = world.run("much", Wish::default()).await;
+    assert_eq!((summary.verdict, world.pushes()), (Verdict::NeedsPerson, 0));
+    assert!(report.remarks.iter().any(|remark| remark.contains("force")), "{:?}", report.remarks);
+    assert_eq!(world.forced("forced").await.0.verdict, Verdict::Repaired);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_that_is_not_whole_proves_nothing_missing() {
+    let world = Batches::with(120).await;
+    world.forced("import").await;
+    world.source.server().add_fault(Fault::Repeat.always().on("POST", "/v2/credentials/search"));
+    world.destination.remove("120");
+    let (summary, report) = world.run("cut", Wish::default()).await;
+    assert_eq!(summary.verdict, Verdict::NeedsPerson, "{report:?}");
+    assert!(!report.coverage.source.as_ref().unwrap().complete);
+    assert_eq!(outcomes(&report).get(&Outcome::MissingAtSource), None);
+    assert!(report.remarks.iter().any(|remark| remark.starts_with("source:")), "{:?}", report.remarks);
+}
