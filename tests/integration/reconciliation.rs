@@ -157,6 +157,21 @@ async fn drift_of_every_kind_is_found_explained_and_repaired() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trail_that_shrank_is_in_the_report() {
+    let world = Batches::with(40).await;
+    world.forced("import").await;
+    world.run("before", Wish::default()).await;
+    // The same history, and tables that hold nothing.
+    let mut other = Batches::with(40).await;
+    other.app.archive = world.app.archive.clone();
+    other.clock.set(world.clock.now());
+    let (summary, report) = other.run("after", Wish::default()).await;
+    assert_eq!((summary.verdict, &report.checkpoint), (Verdict::NeedsPerson, &None));
+    assert!(report.remarks.iter().any(|remark| remark.starts_with("audit checkpoint:")), "{:?}", report.remarks);
+    assert_eq!(report.totals.repaired, 40, "the rest of the batch is done all the same");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_much_drift_is_left_to_a_person() {
     let world = Batches::with(150).await;
     let (summary, report) = world.run("much", Wish::default()).await;

@@ -1,7 +1,7 @@
 //! A batch in one process: the tasks of a reconciliation, in their order.
 
 use certbridge_batch::{
-    Batch, BatchSync, Begun, Decision, Listed, Summary, Task, TaskError, Walk, Walks, Wish, handle,
+    Batch, BatchSync, Begun, Decision, Inventory, Summary, Task, TaskError, Walk, Walks, Wish, handle,
 };
 use certbridge_sync::ports::{Breakers, Destination, Inbox, Records, RetryQueue, Runtime, Scan, Sources};
 use futures::future::try_join;
@@ -18,7 +18,7 @@ const TRIES: u32 = 5;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// So many rows of a listing were read.
-    Listed(Listed, u64),
+    Listed(Inventory, u64),
     /// So many partitions of so many were compared.
     Compared(u16, u16),
     /// So many partitions of so many were repaired.
@@ -44,9 +44,9 @@ where
     let machine = Machine { app, progress };
     let Begun { batch, each, .. } = machine.task(Task::Begin { wish }).await?;
     let (source, destination) =
-        try_join(machine.list(&batch, Listed::Source), machine.list(&batch, Listed::Destination)).await?;
+        try_join(machine.list(&batch, Inventory::Source), machine.list(&batch, Inventory::Destination)).await?;
     // Once both sides were read: what we commit in the meantime is then not taken for a difference.
-    let own = machine.list(&batch, Listed::Own).await?;
+    let own = machine.list(&batch, Inventory::Own).await?;
     let walks = Walks { source, destination, own };
     for partition in each.iter().copied() {
         let _: u16 = machine.task(Task::Compare { batch: batch.clone(), walks: walks.clone(), partition }).await?;
@@ -76,7 +76,7 @@ where
     T: Runtime,
     P: Fn(Progress),
 {
-    async fn list(&self, batch: &Batch, side: Listed) -> Result<Walk, TaskError> {
+    async fn list(&self, batch: &Batch, side: Inventory) -> Result<Walk, TaskError> {
         let mut walk = Walk::default();
         while !walk.done {
             walk = self.task(Task::List { batch: batch.clone(), side, walk }).await?;

@@ -1,4 +1,4 @@
-use crate::{Archive, ArchiveError};
+use crate::{Archive, ArchiveError, store::line};
 use bytes::Bytes;
 use certbridge_sync::reconcile::partition;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -70,7 +70,7 @@ pub struct ManifestWriter<'a> {
 impl ManifestWriter<'_> {
     /// Adds the row of a record.
     pub async fn add(&mut self, id: &str, row: &impl Serialize) -> Result<(), ArchiveError> {
-        let line = line(row);
+        let line = line(&self.folder, row)?;
         self.held += line.len();
         self.parts.entry(partition(id, self.partitions)).or_default().extend_from_slice(&line);
         if self.held >= BUFFER { self.flush().await } else { Ok(()) }
@@ -91,14 +91,6 @@ impl ManifestWriter<'_> {
         self.part += 1;
         Ok(())
     }
-}
-
-/// A value as a line of JSON.
-pub(crate) fn line(value: &impl Serialize) -> Vec<u8> {
-    // What is written here are our own plain types, which serialise.
-    let mut line = serde_json::to_vec(value).unwrap_or_default();
-    line.push(b'\n');
-    line
 }
 
 #[cfg(test)]

@@ -17,6 +17,12 @@ pub enum ArchiveError {
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] object_store::Error),
+    /// A value that JSON cannot hold.
+    #[error("{path}: a value that cannot be written")]
+    Unwritable {
+        /// Where it was to stand.
+        path: String,
+    },
     /// An object does not hold what it should. Never shows what it holds.
     #[error("{path}: unreadable at line {line}")]
     Unreadable {
@@ -31,7 +37,7 @@ impl ArchiveError {
     /// Whether trying again may help.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Address(_) | Self::Unreadable { .. } => false,
+            Self::Address(_) | Self::Unwritable { .. } | Self::Unreadable { .. } => false,
             Self::Storage(error) => !matches!(
                 error,
                 object_store::Error::NotFound { .. }
@@ -104,7 +110,7 @@ impl Archive {
 
     /// Writes an object of JSON.
     pub async fn put_json(&self, path: &str, value: &impl Serialize) -> Result<(), ArchiveError> {
-        self.put(path, crate::manifest::line(value)).await
+        self.put(path, line(path, value)?).await
     }
 
     /// Reads an object of JSON; `None` if there is none.
@@ -117,8 +123,8 @@ impl Archive {
 
     /// Writes an object of lines of JSON.
     pub async fn put_lines<R: Serialize>(&self, path: &str, rows: &[R]) -> Result<(), ArchiveError> {
-        let lines: Vec<u8> = rows.iter().flat_map(crate::manifest::line).collect();
-        self.put(path, lines).await
+        let lines = rows.iter().map(|row| line(path, row)).collect::<Result<Vec<_>, _>>()?;
+        self.put(path, lines.concat()).await
     }
 
     /// Reads an object of lines of JSON; none if there is none.
@@ -154,6 +160,13 @@ impl Archive {
     fn at(&self, path: &str) -> Path {
         path.split('/').filter(|part| !part.is_empty()).fold(self.root.clone(), Path::join)
     }
+}
+
+/// A value as a line of JSON, to stand at a path.
+pub(crate) fn line(path: &str, value: &impl Serialize) -> Result<Vec<u8>, ArchiveError> {
+    let mut line = serde_json::to_vec(value).map_err(|_| ArchiveError::Unwritable { path: path.to_owned() })?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 #[cfg(test)]

@@ -153,7 +153,7 @@ impl Batch {
         RecordKey { kind: self.kind, source: self.source.clone(), id }
     }
 
-    /// Where what the tasks hand on to each other stands: it holds personal data, and is gone after some days.
+    /// Where what the tasks hand on to each other stands: it holds personal data, and is of no use once the batch is over.
     pub(crate) fn path(&self, of: &str) -> String {
         format!("work/{}/{of}", self.id)
     }

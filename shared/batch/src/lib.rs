@@ -14,4 +14,4 @@ mod task;
 
 pub use batch::{BatchSync, Rails, TaskError, handle};
 pub use report::Summary;
-pub use task::{Batch, Begun, Decision, Listed, Task, Walk, Walks, Wish};
+pub use task::{Batch, Begun, Decision, Inventory, Task, Walk, Walks, Wish};

@@ -2,7 +2,7 @@
 
 use crate::{
     BatchSync, TaskError,
-    task::{Batch, Listed, Walk},
+    task::{Batch, Inventory, Walk},
 };
 use certbridge_archive::{Manifest, ManifestWriter};
 use certbridge_mapping::{ListedRecord, Plan, RecordKey, ShownRecord};
@@ -14,6 +14,7 @@ use certbridge_sync::{
     row::{INDEX_SHARDS, InboxState, RecordRow},
 };
 use jiff::Timestamp;
+use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
 
 /// The longest that one page may take.
@@ -27,11 +28,30 @@ const PAUSE: Duration = Duration::from_secs(2);
 const OWN_PAGE: usize = 500;
 
 /// A page of any listing.
-struct Rows<R> {
-    rows: Vec<(RecordKey, R)>,
+struct Rows {
+    rows: Vec<Row>,
     nameless: u64,
     next: Option<String>,
     announced: Option<u64>,
+}
+
+/// A row of any listing.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Row {
+    Source(SourceRow),
+    Destination(DestinationRow),
+    Own(OwnRow),
+}
+
+impl Row {
+    fn id(&self) -> &str {
+        match self {
+            Self::Source(row) => &row.id,
+            Self::Destination(row) => &row.id,
+            Self::Own(row) => &row.id,
+        }
+    }
 }
 
 impl<S, R, D, Q, T> BatchSync<S, R, D, Q, T>
@@ -49,16 +69,16 @@ where
     pub(crate) async fn list(
         &self,
         batch: &Batch,
-        side: Listed,
+        side: Inventory,
         walk: Walk,
         stop_at: Timestamp,
     ) -> Result<Walk, TaskError> {
         let plan = self.plan(batch)?;
         let mut walk = Walk { began_at: walk.began_at.or_else(|| Some(self.engine.runtime.now())), ..walk };
-        let waiting = if side == Listed::Own { self.waiting(batch).await? } else { BTreeMap::new() };
+        let waiting = if side == Inventory::Own { self.waiting(batch).await? } else { BTreeMap::new() };
         let manifest = Manifest::new(&self.archive, batch.path(side.as_str()));
         let mut writer = manifest.write(format!("{:032x}", self.engine.runtime.random()), batch.partitions);
-        if side == Listed::Own && walk.side.pages == 0 {
+        if side == Inventory::Own && walk.side.pages == 0 {
             self.unheld(batch, &waiting, &mut writer).await?;
         }
         let before = walk.side.pages;
@@ -67,9 +87,9 @@ where
             let read_at = self.engine.runtime.now();
             let cursor = walk.cursor.as_deref();
             let page = match side {
-                Listed::Source => self.source_rows(batch, plan, cursor, read_at).await,
-                Listed::Destination => self.destination_rows(batch, cursor, read_at).await,
-                Listed::Own => self.own_rows(batch, cursor, read_at, &waiting).await,
+                Inventory::Source => self.source_rows(batch, plan, cursor, read_at).await,
+                Inventory::Destination => self.destination_rows(batch, cursor, read_at).await,
+                Inventory::Own => self.own_rows(batch, cursor, read_at, &waiting).await,
             };
             match page {
                 Ok(page) => walk = take(walk, page, &mut writer).await?,
@@ -111,16 +131,14 @@ where
         plan: &Plan,
         cursor: Option<&str>,
         read_at: Timestamp,
-    ) -> Result<Rows<serde_json::Value>, ListError> {
+    ) -> Result<Rows, ListError> {
         let page = self.engine.sources.source_page(plan, batch.kind, cursor, None, PAGE_TIMEOUT).await?;
         let row = |of: ListedRecord| {
-            let key = batch.key(of.id);
             let content = match of.fields {
                 Ok(fields) => reconcile::Listed::Fields(fields),
                 Err(problems) => reconcile::Listed::Invalid(problems.to_string()),
             };
-            let row = SourceRow { id: key.id.to_string(), read_at, changed_at: of.changed_at, content };
-            (key, json(&row))
+            Row::Source(SourceRow { id: of.id.into(), read_at, changed_at: of.changed_at, content })
         };
         let rows = page.items.into_iter().map(row).collect();
         Ok(Rows { rows, nameless: page.nameless, next: page.next, announced: page.announced })
@@ -131,13 +149,9 @@ where
         batch: &Batch,
         cursor: Option<&str>,
         read_at: Timestamp,
-    ) -> Result<Rows<serde_json::Value>, ListError> {
+    ) -> Result<Rows, ListError> {
         let page = self.engine.destination.destination_page(batch.kind, cursor, PAGE_TIMEOUT).await?;
-        let row = |of: ShownRecord| {
-            let key = batch.key(of.id);
-            let row = DestinationRow { id: key.id.to_string(), read_at, fields: of.fields };
-            (key, json(&row))
-        };
+        let row = |of: ShownRecord| Row::Destination(DestinationRow { id: of.id.into(), read_at, fields: of.fields });
         let rows = page.items.into_iter().map(row).collect();
         Ok(Rows { rows, nameless: page.nameless, next: page.next, announced: page.announced })
     }
@@ -148,13 +162,12 @@ where
         cursor: Option<&str>,
         read_at: Timestamp,
         waiting: &BTreeMap<RecordKey, InboxState>,
-    ) -> Result<Rows<serde_json::Value>, ListError> {
+    ) -> Result<Rows, ListError> {
         let page = self.engine.store.records(batch.kind, &batch.source, cursor, OWN_PAGE).await.map_err(of_store)?;
         let now = self.engine.runtime.now();
         let row = |row: RecordRow| {
-            let key = row.key.clone();
-            let own = own_row(row, read_at, now, waiting.get(&key).copied());
-            (key, json(&own))
+            let waiting = waiting.get(&row.key).copied();
+            Row::Own(own_row(row, read_at, now, waiting))
         };
         Ok(Rows { rows: page.items.into_iter().map(row).collect(), nameless: 0, next: page.next, announced: None })
     }
@@ -176,7 +189,8 @@ where
         Ok(())
     }
 
-    /// The records that an accepted event waits for, and where the one stands that is furthest from being settled.
+    /// The records that an accepted event waits for, and where it stands. Of several, one that is pending counts: what
+    /// moves is not judged.
     async fn waiting(&self, batch: &Batch) -> Result<BTreeMap<RecordKey, InboxState>, TaskError> {
         let mut waiting = BTreeMap::new();
         for state in [InboxState::Failed, InboxState::Quarantined, InboxState::Pending] {
@@ -203,10 +217,10 @@ where
 }
 
 /// Takes a page into the manifest.
-async fn take(walk: Walk, page: Rows<serde_json::Value>, writer: &mut ManifestWriter<'_>) -> Result<Walk, TaskError> {
+async fn take(walk: Walk, page: Rows, writer: &mut ManifestWriter<'_>) -> Result<Walk, TaskError> {
     let mut walk = walk;
-    for (key, row) in &page.rows {
-        writer.add(key.id.as_str(), row).await?;
+    for row in &page.rows {
+        writer.add(row.id(), row).await?;
     }
     walk.side.pages += 1;
     walk.side.rows += page.rows.len() as u64;
@@ -249,11 +263,6 @@ fn own_row(row: RecordRow, read_at: Timestamp, now: Timestamp, waiting: Option<I
         waiting,
         audit: row.audit,
     }
-}
-
-fn json(row: &impl serde::Serialize) -> serde_json::Value {
-    // Plain data of our own, which serialises.
-    serde_json::to_value(row).unwrap_or_default()
 }
 
 fn of_store(error: StoreError) -> ListError {

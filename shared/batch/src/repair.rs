@@ -37,7 +37,7 @@ where
     Q: RetryQueue,
     T: Runtime,
 {
-    /// Compares one partition, and writes what was found. Matching records leave a number only.
+    /// Compares one partition, and writes what was found of each of its records.
     pub(crate) async fn compare(&self, batch: &Batch, walks: &Walks, partition: u16) -> Result<u16, TaskError> {
         let plan = self.plan(batch)?;
         let listed = reconcile::Partition {

@@ -53,13 +53,22 @@ where
             destination: side(&walks.destination),
             own: side(&walks.own).unwrap_or_else(Side::default),
         };
+        let mut to_decide = decision.remarks.clone();
+        let checkpoint = match self.checkpoint(batch, walks).await {
+            Ok(checkpoint) => checkpoint,
+            // Something of the audit trail is gone: the very night on which there must be a report.
+            Err(TaskError::Refused(fault)) => {
+                tracing::error!(fault, "no checkpoint");
+                to_decide.push(fault);
+                None
+            }
+            Err(error) => return Err(error),
+        };
         let verdict = match tally.verdict(&coverage, batch.dry_run) {
-            Verdict::Repaired | Verdict::Clean if !decision.remarks.is_empty() => Verdict::NeedsPerson,
+            Verdict::Repaired | Verdict::Clean if !to_decide.is_empty() => Verdict::NeedsPerson,
             verdict => verdict,
         };
-        let mut remarks = decision.remarks.clone();
-        remarks.extend(walks.remarks());
-        let checkpoint = self.checkpoint(batch, walks).await?;
+        let remarks = to_decide.into_iter().chain(walks.remarks()).collect();
         let report = Report {
             schema: Report::SCHEMA,
             batch_id: batch.id.clone(),
@@ -121,7 +130,7 @@ where
             heads.sort_by_cached_key(Head::place);
             heads.dedup();
             for head in &heads {
-                tree.push(head).map_err(|error| TaskError::Refused(error.to_string()))?;
+                tree.push(head).map_err(|fault| refused(&fault))?;
             }
         }
         let latest = format!("checkpoints/{}/latest.json", batch.source);
@@ -133,12 +142,15 @@ where
         let previous = previous.as_ref().map(Stored::unproven);
         let now = self.engine.runtime.now();
         let checkpoint = Checkpoint::next(previous, &batch.id, now, &tree.summary());
-        let stored = checkpoint.map_err(|fault| TaskError::Refused(format!("audit checkpoint: {fault}")))?;
-        let stored = stored.seal(self.signer.as_ref());
+        let stored = checkpoint.map_err(|fault| refused(&fault))?.seal(self.signer.as_ref());
         self.archive.put_json(&format!("checkpoints/{}/{}.json", batch.source, batch.id), &stored).await?;
         self.archive.put_json(&latest, &stored).await?;
         Ok(Some(stored))
     }
+}
+
+fn refused(fault: &dyn std::error::Error) -> TaskError {
+    TaskError::Refused(format!("audit checkpoint: {fault}"))
 }
 
 fn unwritable(error: std::io::Error) -> TaskError {

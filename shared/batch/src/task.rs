@@ -18,7 +18,7 @@ pub enum Task {
         /// The batch.
         batch: Batch,
         /// Which listing.
-        side: Listed,
+        side: Inventory,
         /// How far it was read.
         #[serde(default)]
         walk: Walk,
@@ -98,19 +98,19 @@ pub struct Batch {
     pub partitions: u16,
 }
 
-/// A listing.
+/// What is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Listed {
-    /// Of the source.
+pub enum Inventory {
+    /// The source's records.
     Source,
-    /// Of the destination.
+    /// The destination's.
     Destination,
-    /// Of our own records: last, once both sides were read.
+    /// Ours: last, once both sides were read.
     Own,
 }
 
-impl Listed {
+impl Inventory {
     /// As it stands in a path.
     pub fn as_str(self) -> &'static str {
         match self {
