@@ -13,6 +13,7 @@
 pub mod accept;
 pub mod assert;
 pub mod audit;
+pub mod batches;
 pub mod breaker;
 pub mod checkpoint;
 pub mod error;

@@ -2,6 +2,7 @@
 
 use crate::{
     audit::AuditRow,
+    batches::{BatchId, BatchProgress, BatchRow, BatchStep, Batches, Registered, Turn},
     breaker::BreakerState,
     error::StoreError,
     ports::{Breakers, ClaimError, CommitError, Inbox, Inserted, Overdue, Records, Scan, Scanned},
@@ -10,7 +11,7 @@ use crate::{
 use certbridge_mapping::{EventKey, Kind, RecordKey};
 use jiff::Timestamp;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -24,7 +25,24 @@ struct Tables {
     records: BTreeMap<RecordKey, RecordRow>,
     audit: BTreeMap<RecordKey, Vec<AuditRow>>,
     breakers: BTreeMap<String, BreakerState>,
+    batches: BTreeMap<BatchId, BatchRow>,
+    steps: BTreeMap<BatchId, Steps>,
+    turn: Option<(String, Timestamp)>,
     writes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Steps {
+    counts: BatchProgress,
+    compared: BTreeSet<u16>,
+    repaired: BTreeSet<u16>,
+}
+
+impl Steps {
+    fn progress(&self) -> BatchProgress {
+        let count = |of: &BTreeSet<u16>| u16::try_from(of.len()).unwrap_or(u16::MAX);
+        BatchProgress { compared: count(&self.compared), repaired: count(&self.repaired), ..self.counts.clone() }
+    }
 }
 
 impl MemoryStore {
@@ -250,6 +268,67 @@ impl Breakers for MemoryStore {
             Some(state) => tables.breakers.insert(provider.to_owned(), state.clone()),
             None => tables.breakers.remove(provider),
         };
+        Ok(())
+    }
+}
+
+impl Batches for MemoryStore {
+    async fn register(&self, row: &BatchRow) -> Result<Registered, StoreError> {
+        let mut tables = self.write();
+        if let Some(known) = tables.batches.get(&row.id) {
+            return Ok(Registered::Exists(Box::new(known.clone())));
+        }
+        tables.batches.insert(row.id.clone(), row.clone());
+        Ok(Registered::New)
+    }
+
+    async fn update_batch(&self, row: &BatchRow) -> Result<(), StoreError> {
+        self.write().batches.insert(row.id.clone(), row.clone());
+        Ok(())
+    }
+
+    async fn batch(&self, id: &BatchId) -> Result<Option<(BatchRow, BatchProgress)>, StoreError> {
+        let tables = self.lock();
+        let progress = tables.steps.get(id).map(Steps::progress).unwrap_or_default();
+        Ok(tables.batches.get(id).map(|row| (row.clone(), progress)))
+    }
+
+    async fn batches(&self, cursor: Option<&str>, limit: usize) -> Result<Scanned<BatchRow>, StoreError> {
+        let tables = self.lock();
+        let mut rows: Vec<_> = tables.batches.values().map(|row| (row.place(), row.clone())).collect();
+        rows.sort_by(|one, other| other.0.cmp(&one.0));
+        rows.retain(|(place, _)| cursor.is_none_or(|cursor| place.as_str() < cursor));
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|(place, _)| place.clone());
+        Ok(Scanned { items: rows.into_iter().map(|(_, row)| row).collect(), next })
+    }
+
+    async fn note(&self, id: &BatchId, step: BatchStep) -> Result<(), StoreError> {
+        let mut tables = self.write();
+        let steps = tables.steps.entry(id.clone()).or_default();
+        match step {
+            BatchStep::Partitions(count) => steps.counts.partitions = count,
+            BatchStep::Source(rows) => steps.counts.source = rows,
+            BatchStep::Destination(rows) => steps.counts.destination = rows,
+            BatchStep::Own(rows) => steps.counts.own = rows,
+            BatchStep::Compared(partition) => drop(steps.compared.insert(partition)),
+            BatchStep::Repaired(partition) => drop(steps.repaired.insert(partition)),
+        }
+        Ok(())
+    }
+
+    async fn take_turn(&self, holder: &str, now: Timestamp, until: Timestamp) -> Result<Turn, StoreError> {
+        let mut tables = self.write();
+        if let Some((by, until)) = tables.turn.as_ref().filter(|(by, until)| by != holder && *until >= now) {
+            return Ok(Turn::Taken { by: by.clone(), until: *until });
+        }
+        tables.turn = Some((holder.to_owned(), until));
+        Ok(Turn::Mine)
+    }
+
+    async fn end_turn(&self, holder: &str) -> Result<(), StoreError> {
+        self.write().turn.take_if(|(by, _)| by == holder);
         Ok(())
     }
 }
