@@ -4,6 +4,7 @@ use crate::{
     destination::DestinationDefinition,
     event::EventRules,
     field::{Fields, Places, Tables},
+    rate::Rate,
     record::Kind,
     verify::Scheme,
 };
@@ -39,6 +40,9 @@ pub struct SourceDefinition {
     /// The largest body taken from it, in bytes.
     #[serde(default = "default_max_body_bytes")]
     pub max_body_bytes: usize,
+    /// How often its API may be asked by what can wait: listings, polls and repairs. Without it, as often as it answers.
+    #[serde(default)]
+    pub rate: Option<Rate>,
     /// How a delivery is proven.
     pub verification: Scheme,
     /// What a delivery says.
@@ -125,6 +129,7 @@ impl SourceDefinition {
         if !(matches!(self.retry_status, 400 | 408 | 409 | 425 | 429) || (500..600).contains(&self.retry_status)) {
             faults.push("retry_status: 400, 408, 409, 425, 429 or a 5xx".into());
         }
+        faults.extend(self.rate.into_iter().flat_map(Rate::faults).map(|fault| format!("rate.{fault}")));
         faults.extend(self.event.faults(&self.records).into_iter().map(|fault| format!("event.{fault}")));
         for (kind, rules) in &self.records {
             let at = |fault: String| format!("records.{kind}: {fault}");

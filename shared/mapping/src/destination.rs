@@ -5,6 +5,7 @@ use crate::{
     digest::{canonical_json, sha256_hex},
     field::{Fields, Tables, identifier, is_blank, only, record_id},
     problem::{Problem, Problems, Shape},
+    rate::Rate,
     record::{Kind, Record, RecordId},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -39,6 +40,10 @@ pub struct DestinationDefinition {
     /// How it takes several records at once. Without it, it takes one at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchRules>,
+    /// How often it may be asked by what can wait: listings and repairs. Without it, as often as it answers.
+    // No part of what a plan's version names: it changes nothing of a record.
+    #[serde(default, skip_serializing)]
+    pub rate: Option<Rate>,
 }
 
 /// How a destination lists a kind: in pages, each by the cursor that the one before gave.
@@ -178,6 +183,7 @@ impl DestinationDefinition {
         if self.locations_path.as_ref().is_some_and(|path| !path.starts_with('/')) {
             faults.push("locations_path: it begins with a slash".to_owned());
         }
+        faults.extend(self.rate.into_iter().flat_map(Rate::faults).map(|fault| format!("rate.{fault}")));
         for (kind, template) in &self.requests {
             let own = template.fields.faults(&self.tables).into_iter().chain(template.path_faults());
             faults.extend(own.map(|fault| format!("requests.{kind}: {fault}")));

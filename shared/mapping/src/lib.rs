@@ -21,6 +21,7 @@ pub mod event;
 pub mod field;
 pub mod plan;
 pub mod problem;
+pub mod rate;
 pub mod record;
 pub mod verify;
 
@@ -30,5 +31,6 @@ pub use document::Document;
 pub use event::{Event, EventKey, Operation, Reading, Unreadable, Version};
 pub use plan::{Difference, ListedRecord, Plan, PlanVersion};
 pub use problem::{Problem, Problems, Shape};
+pub use rate::Rate;
 pub use record::{Certificate, CertificateStatus, Kind, Record, RecordId, RecordKey};
 pub use verify::{Delivery, Headers, Keys, Refusal, Verified};

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use certbridge_mapping::{Definitions, DestinationDefinition, SourceDefinition};
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 const SOURCE: &str = include_str!("../../../config/sources/accredible.toml");
 const DESTINATION: &str = include_str!("../../../config/destinations/snapshots.toml");
@@ -51,6 +51,9 @@ fn the_built_in_definitions_are_sound() {
         ("sources/accredible", "ACCREDIBLE_URL")
     );
     assert_eq!((source.retry_status, source.max_body_bytes), (503, 256 * 1024));
+    assert_eq!(source.rate.unwrap().interval(), Duration::from_millis(300));
+    let rate = definitions.destination("snapshots").unwrap().rate.unwrap();
+    assert_eq!(rate.interval(), Duration::from_millis(100));
 }
 
 #[test]
@@ -60,6 +63,7 @@ fn every_fault_of_a_definition_is_listed_at_once() {
             ("name = \"accredible\"", "name = \"accredible\"\nmax_body_bytes = 300000\nvariable = \"17X\""),
             ("[\"certificates\"]", "[\"certi/ficates\", \"\"]"),
             ("retry_status = 503", "retry_status = 200"),
+            ("requests = 1000", "requests = 0"),
             ("header = \"X-Accredible-Signature\"", "header = \"X Signature\""),
             ("record_id = \"$.certificate_id\"", "record_id = []"),
             ("accept = [\"accredible\"]", "accept = []"),
@@ -85,6 +89,7 @@ fn every_fault_of_a_definition_is_listed_at_once() {
             "verification.header: \"X Signature\" is no header's name",
             "max_body_bytes: at most 262144",
             "retry_status: 400, 408, 409, 425, 429 or a 5xx",
+            "rate.requests: at least 1",
             "event.acknowledged: certificate_issued stands among the types too",
             "event.record_id: it names no place",
             "event.origin: it accepts no word",
@@ -200,6 +205,8 @@ fn what_has_not_the_right_form_is_shown_where_it_stands() {
         &[],
     );
     check_form(&[("retry_status = 503", "retry_status =")], "retry_status", &[]);
+    check_form(&[("requests = 1000", "requests = 1000\nburst = 5")], "burst", &["unknown field `burst`"]);
+    check_form(&[("requests = 1000", "requests = -1")], "requests", &["integer `-1`"]);
 }
 
 #[test]
@@ -207,6 +214,7 @@ fn a_destination_has_its_faults_too() {
     let broken = r#"
         name = "snap shots"
         locations_path = "locations"
+        rate = { requests = 1, seconds = 0 }
         [requests.certificate]
         method = "POST"
         path = "certificates/{id}/{title}/{/sync?now"
@@ -228,6 +236,7 @@ fn a_destination_has_its_faults_too() {
         [
             "name: \"snap shots\" has something else than letters, digits and hyphens, or nothing",
             "locations_path: it begins with a slash",
+            "rate.seconds: at least 1",
             "requests.certificate: number: an enum needs `values`",
             "requests.certificate: number: there is no table \"numbers\"",
             "requests.certificate: the path begins with a slash, and has neither query nor fragment",

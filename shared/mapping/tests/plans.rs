@@ -253,6 +253,8 @@ fn a_plans_version_changes_with_what_is_mapped_and_with_nothing_else() {
 
     for same in [
         of_source("https://api.accredible.com", "https://eu.api.accredible.com"),
+        of_source("requests = 1000", "requests = 500"),
+        of_destination("requests = 10\n", "requests = 5\n"),
         of_source("X-Accredible-Signature", "X-Signature"),
         of_source("encoding = \"hex\"", "encoding = \"base64\""),
         of_source("retry_status = 503", "retry_status = 429"),
