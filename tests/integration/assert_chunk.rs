@@ -39,6 +39,8 @@ fn word(asserted: &Asserted) -> &'static str {
     match asserted {
         Asserted::Done(_) => "done",
         Asserted::InFlight(_) => "in flight",
+        Asserted::Already => "already",
+        Asserted::Later(_) => "later",
         Asserted::Failed(_) => "failed",
     }
 }
@@ -134,4 +136,31 @@ async fn a_destination_that_takes_no_batches_is_told_one_by_one() {
     let asserted = told(&world, &chunk).await;
     assert!(asserted.iter().all(|asserted| word(asserted) == "done"), "{asserted:?}");
     assert_eq!(world.destination.certificate_ids(), ["1", "2"]);
+}
+
+/// A worker that died after its commit is run again with the same listing: what it had done is recognised.
+#[tokio::test]
+async fn what_an_earlier_try_has_told_is_not_told_again() {
+    let world = World::start().await;
+    let listed_at = Some(world.clock.now());
+    let first = told(&world, &[assertion(&world.engine, "2", "loc_london", listed_at)]).await;
+    let again = told(&world, &[assertion(&world.engine, "2", "loc_london", listed_at)]).await;
+    let other = told(&world, &[assertion(&world.engine, "2", "loc_lyon", listed_at)]).await;
+    assert_eq!([word(&first[0]), word(&again[0]), word(&other[0])], ["done", "already", "in flight"]);
+    assert_eq!(world.store.audit_rows(&record("2")).len(), 1);
+    let row = world.store.read(&record("2")).await.unwrap().unwrap();
+    assert_eq!((row.fence, row.lease), (row.clean_fence, None));
+}
+
+#[tokio::test]
+async fn a_destination_that_wants_less_of_us_is_left_alone_for_as_long_as_it_says() {
+    for (retry_after, wait) in [(Some("90".to_owned()), 90), (None, 30)] {
+        let world = World::start().await;
+        let fault = Fault::Status { status: 429, retry_after };
+        world.destination.server().add_fault(fault.always().on("POST", "/batch_sync"));
+        let asserted = told(&world, &[assertion(&world.engine, "1", "loc_london", None)]).await;
+        assert_eq!(asserted, [Asserted::Later(std::time::Duration::from_secs(wait))]);
+        let row = world.store.read(&record("1")).await.unwrap().unwrap();
+        assert_eq!((row.fence, row.lease), (row.clean_fence, None), "a refusal leaves no doubt");
+    }
 }

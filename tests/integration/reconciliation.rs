@@ -4,12 +4,14 @@ use crate::{
     breaker::{Clock, NoQueue, OneKey, World, accepted},
     support::record,
 };
-use certbridge::local::batch;
+use certbridge::local::machine::Execution;
 use certbridge_archive::Archive;
-use certbridge_batch::{BatchSync, Rails, Summary, Wish};
+use certbridge_batch::{BatchSync, Ended, Input};
 use certbridge_remote::{HttpSources, Snapshots};
 use certbridge_sandbox::{self as sandbox, Accredible, Credential, Fault};
 use certbridge_sync::{
+    audit::Actor,
+    batches::{BatchId, BatchRequest, BatchRow, BatchStatus, Batches as _, Mode},
     memory::MemoryStore,
     ports::{Inbox, Records, Runtime},
     reconcile::{Drift, Outcome, Report, Verdict},
@@ -38,25 +40,59 @@ impl Batches {
             let id = id.to_string();
             source.put(&id, &Credential::new(&id).at_location("loc_london"));
         }
-        let app = BatchSync { engine, archive: Archive::memory(), signer: None, rails: Rails::default() };
+        let app = BatchSync { engine, archive: Archive::memory(), signer: None };
         Self { app, source, destination, store, clock }
     }
 
-    /// Runs a batch an hour after the last one.
-    async fn run(&self, id: &str, wish: Wish) -> (Summary, Report) {
+    /// Puts a batch on record, an hour after the last one.
+    async fn asked_for(&self, id: &str, request: BatchRequest) -> BatchId {
         self.clock.set(self.clock.now() + SignedDuration::from_hours(1));
-        let wish = Wish { batch_id: Some(id.to_owned()), source: "accredible".to_owned(), ..wish };
-        let summary = batch::run(&self.app, wish, |_| {}).await.unwrap();
-        let report = self.app.archive.get_json(&format!("{}.json", summary.report)).await.unwrap().unwrap();
-        (summary, report)
+        let row = BatchRow {
+            id: id.parse().unwrap(),
+            request,
+            request_digest: format!("digest-of-{id}"),
+            requested_at: self.clock.now(),
+            status: BatchStatus::Queued,
+            execution: None,
+            finished_at: None,
+            summary: None,
+            error: None,
+        };
+        self.store.register(&row).await.unwrap();
+        row.id
     }
 
-    async fn forced(&self, id: &str) -> (Summary, Report) {
-        self.run(id, Wish { force: true, ..Wish::default() }).await
+    fn execution(&self, id: &BatchId) -> Execution {
+        Execution::new(Input { batch_id: Some(id.clone()), ..Input::default() }, &self.clock)
+    }
+
+    async fn ended(&self, id: &BatchId) -> (Ended, Report) {
+        let ended = self.execution(id).run(&self.app).await.unwrap();
+        let report = ended.report.as_ref().expect("a batch that came to its end has a report");
+        let report = self.app.archive.get_json(&format!("{report}.json")).await.unwrap().unwrap();
+        (ended, report)
+    }
+
+    async fn run(&self, id: &str) -> (Ended, Report) {
+        self.ended(&self.asked_for(id, reconcile()).await).await
+    }
+
+    async fn forced(&self, id: &str) -> (Ended, Report) {
+        self.ended(&self.asked_for(id, BatchRequest { force: true, ..reconcile() }).await).await
     }
 
     fn pushes(&self) -> usize {
         self.destination.applications().len()
+    }
+}
+
+fn reconcile() -> BatchRequest {
+    BatchRequest {
+        mode: Mode::Reconcile,
+        source: "accredible".to_owned(),
+        dry_run: false,
+        force: false,
+        actor: Actor::Reconciliation,
     }
 }
 
@@ -82,12 +118,12 @@ async fn a_first_import_is_a_batch_and_the_second_finds_nothing() {
     let batches = world.destination.server().requests().into_iter().filter(|seen| seen.path == "/batch_sync");
     assert!(batches.count() <= 230_usize.div_ceil(25) + 1, "as many at once as the destination takes");
 
-    let (summary, report) = world.run("second", Wish::default()).await;
+    let (summary, report) = world.run("second").await;
     assert_eq!((summary.verdict, world.pushes()), (Verdict::Clean, 230), "{report:?}");
     assert_eq!(outcomes(&report), BTreeMap::from([(Outcome::Matched, 230)]));
-    assert!(summary.headline.contains("230"), "{}", summary.headline);
+    assert!(summary.mail.subject.contains("230"), "{}", summary.mail.subject);
     for form in ["csv", "html"] {
-        assert!(world.app.archive.get(&format!("{}.{form}", summary.report)).await.unwrap().is_some());
+        assert!(world.app.archive.get(&format!("batches/second/report.{form}")).await.unwrap().is_some());
     }
     // The second checkpoint names the first one.
     let of = async |id: &str| {
@@ -121,11 +157,11 @@ async fn drift_of_every_kind_is_found_explained_and_repaired() {
     let lease = Lease { owner: "somebody".to_owned(), until: now + SignedDuration::from_hours(9) };
     world.store.claim(&record("7"), &lease, now).await.unwrap();
 
-    let (_, dry) = world.run("dry", Wish { dry_run: true, ..Wish::default() }).await;
+    let (_, dry) = world.ended(&world.asked_for("dry", BatchRequest { dry_run: true, ..reconcile() }).await).await;
     assert_eq!(world.pushes(), pushes, "a dry run writes nothing");
     assert_eq!(dry.totals.repaired, 0);
 
-    let (summary, report) = world.run("night", Wish::default()).await;
+    let (summary, report) = world.run("night").await;
     let expected = [
         ("1", Outcome::Mismatched, Some(Drift::EditedAtDestination), true),
         ("2", Outcome::MissingAtDestination, Some(Drift::EditedAtDestination), true),
@@ -149,7 +185,7 @@ async fn drift_of_every_kind_is_found_explained_and_repaired() {
     assert_eq!(outcomes(&dry).get(&Outcome::Mismatched), counts.get(&Outcome::Mismatched));
     assert_eq!(world.destination.certificate("1").unwrap()["location_id"], "loc_london");
 
-    let (_, next) = world.run("next", Wish::default()).await;
+    let (_, next) = world.run("next").await;
     assert_eq!(world.pushes(), pushes + 5, "nothing is pushed twice: {:?}", next.findings);
     for id in ["1", "2", "3", "121", "5"] {
         assert_eq!(found(&next, id).0, Outcome::Matched, "{id}");
@@ -160,12 +196,12 @@ async fn drift_of_every_kind_is_found_explained_and_repaired() {
 async fn a_trail_that_shrank_is_in_the_report() {
     let world = Batches::with(40).await;
     world.forced("import").await;
-    world.run("before", Wish::default()).await;
+    world.run("before").await;
     // The same history, and tables that hold nothing.
     let mut other = Batches::with(40).await;
     other.app.archive = world.app.archive.clone();
     other.clock.set(world.clock.now());
-    let (summary, report) = other.run("after", Wish::default()).await;
+    let (summary, report) = other.run("after").await;
     assert_eq!((summary.verdict, &report.checkpoint), (Verdict::NeedsPerson, &None));
     assert!(report.remarks.iter().any(|remark| remark.starts_with("audit checkpoint:")), "{:?}", report.remarks);
     assert_eq!(report.totals.repaired, 40, "the rest of the batch is done all the same");
@@ -174,7 +210,7 @@ async fn a_trail_that_shrank_is_in_the_report() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_much_drift_is_left_to_a_person() {
     let world = Batches::with(150).await;
-    let (summary, report) = world.run("much", Wish::default()).await;
+    let (summary, report) = world.run("much").await;
     assert_eq!((summary.verdict, world.pushes()), (Verdict::NeedsPerson, 0));
     assert!(report.remarks.iter().any(|remark| remark.contains("force")), "{:?}", report.remarks);
     assert_eq!(world.forced("forced").await.0.verdict, Verdict::Repaired);
@@ -186,7 +222,7 @@ async fn a_listing_that_is_not_whole_proves_nothing_missing() {
     world.forced("import").await;
     world.source.server().add_fault(Fault::Repeat.always().on("POST", "/v2/credentials/search"));
     world.destination.remove("120");
-    let (summary, report) = world.run("cut", Wish::default()).await;
+    let (summary, report) = world.run("cut").await;
     assert_eq!(summary.verdict, Verdict::NeedsPerson, "{report:?}");
     assert!(!report.coverage.source.as_ref().unwrap().complete);
     assert_eq!(outcomes(&report).get(&Outcome::MissingAtSource), None);

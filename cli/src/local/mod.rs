@@ -1,8 +1,8 @@
 //! The whole bundle in one process.
 
-pub mod batch;
 mod data;
 mod gateway;
+pub mod machine;
 mod queue;
 mod stream;
 

@@ -1,11 +1,14 @@
 use crate::{Archive, ArchiveError, store::line};
 use bytes::Bytes;
 use certbridge_sync::reconcile::partition;
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
 /// How much is held in memory before it is written, in bytes.
 const BUFFER: usize = 8 * 1024 * 1024;
+/// How many objects are read or written at the same time.
+const CONCURRENCY: usize = 16;
 
 /// The rows of one listing, cut into partitions: lines of JSON in
 /// `{folder}/{segment}/{partition}/{part}.jsonl`.
@@ -45,13 +48,18 @@ impl<'a> Manifest<'a> {
         segments: &[Segment],
         partition: u16,
     ) -> Result<Vec<T>, ArchiveError> {
-        let mut rows = Vec::new();
+        let mut paths = Vec::new();
         for segment in segments {
-            for path in self.archive.list(&format!("{}/{}/{partition:03}", self.folder, segment.0)).await? {
-                rows.extend(self.archive.get_lines::<T>(&path).await?);
-            }
+            paths.extend(self.archive.list(&format!("{}/{}/{partition:03}", self.folder, segment.0)).await?);
         }
-        Ok(rows)
+        let read = async |path: String| self.archive.get_lines::<T>(&path).await;
+        let parts = stream::iter(paths.into_iter().map(read)).buffered(CONCURRENCY);
+        parts
+            .try_fold(Vec::new(), async |mut rows, part| {
+                rows.extend(part);
+                Ok(rows)
+            })
+            .await
     }
 }
 
@@ -83,10 +91,13 @@ impl ManifestWriter<'_> {
     }
 
     async fn flush(&mut self) -> Result<(), ArchiveError> {
-        for (partition, lines) in std::mem::take(&mut self.parts) {
+        let archive = self.archive;
+        let write = |(partition, lines)| {
             let path = format!("{}/{partition:03}/{:05}.jsonl", self.folder, self.part);
-            self.archive.put(&path, Bytes::from(lines)).await?;
-        }
+            async move { archive.put(&path, Bytes::from(lines)).await }
+        };
+        let parts = std::mem::take(&mut self.parts);
+        stream::iter(parts.into_iter().map(write)).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
         self.held = 0;
         self.part += 1;
         Ok(())

@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{
-    ObjectStore, ObjectStoreExt, aws::AmazonS3, aws::AmazonS3Builder, local::LocalFileSystem, memory::InMemory,
-    path::Path, signer::Signer,
+    ObjectStore, ObjectStoreExt, WriteMultipart, aws::AmazonS3, aws::AmazonS3Builder, local::LocalFileSystem,
+    memory::InMemory, path::Path, signer::Signer,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
@@ -99,6 +99,11 @@ impl Archive {
         Ok(())
     }
 
+    /// Writes an object piece by piece: it is there, over one that was there, once it is finished.
+    pub async fn begin(&self, path: &str) -> Result<ObjectWriter, ArchiveError> {
+        Ok(ObjectWriter(WriteMultipart::new(self.store.put_multipart(&self.at(path)).await?)))
+    }
+
     /// Reads an object; `None` if there is none.
     pub async fn get(&self, path: &str) -> Result<Option<Bytes>, ArchiveError> {
         match self.store.get(&self.at(path)).await {
@@ -159,6 +164,28 @@ impl Archive {
 
     fn at(&self, path: &str) -> Path {
         path.split('/').filter(|part| !part.is_empty()).fold(self.root.clone(), Path::join)
+    }
+}
+
+/// How many pieces of an object are under way at most, each of 5 MiB.
+const UPLOADS: usize = 2;
+
+/// An object that is written piece by piece. One that is not finished was never there.
+#[derive(Debug)]
+pub struct ObjectWriter(WriteMultipart);
+
+impl ObjectWriter {
+    /// Adds a piece. Waits while too much is under way.
+    pub async fn write(&mut self, piece: &[u8]) -> Result<(), ArchiveError> {
+        self.0.wait_for_capacity(UPLOADS).await?;
+        self.0.write(piece);
+        Ok(())
+    }
+
+    /// Ends the object.
+    pub async fn finish(self) -> Result<(), ArchiveError> {
+        self.0.finish().await?;
+        Ok(())
     }
 }
 

@@ -1,31 +1,18 @@
-use crate::task::{Batch, Begun, Task, Walks, Wish};
+use crate::task::{Batch, Task, Walk, Walks};
 use certbridge_archive::{Archive, ArchiveError};
-use certbridge_mapping::{Kind, Plan, RecordId, RecordKey};
+use certbridge_mapping::{Plan, RecordId, RecordKey};
 use certbridge_sync::{
     Engine, StoreError,
-    audit::Actor,
+    batches::{Batches, InvalidBatchId},
     checkpoint::Signer,
     ports::{Breakers, Destination, Inbox, Records, RetryQueue, Runtime, Scan, Sources},
-    reconcile::partitions_for,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use std::time::Duration;
 
-/// What a batch must not exceed without a person's word.
-#[derive(Debug, Clone, Copy)]
-pub struct Rails {
-    /// The share of records that may differ.
-    pub share: f64,
-    /// The number that may differ whatever their share.
-    pub few: u64,
-}
-
-impl Default for Rails {
-    fn default() -> Self {
-        Self { share: 0.2, few: 100 }
-    }
-}
+/// The tables, as the tasks need them.
+pub trait Tables: Inbox + Records + Breakers + Scan + Batches {}
+impl<S: Inbox + Records + Breakers + Scan + Batches> Tables for S {}
 
 /// Everything that the tasks need.
 #[derive(Debug)]
@@ -36,8 +23,6 @@ pub struct BatchSync<S, R, D, Q, T> {
     pub archive: Archive,
     /// What signs checkpoints; without, they are not signed.
     pub signer: Option<Signer>,
-    /// What a batch must not exceed.
-    pub rails: Rails,
 }
 
 /// Why a task was not done.
@@ -46,6 +31,14 @@ pub enum TaskError {
     /// What is asked for cannot be done.
     #[error("{0}")]
     Refused(String),
+    /// Another batch runs.
+    #[error("{by} runs, until {until} at the latest")]
+    Busy {
+        /// The execution that has the place.
+        by: String,
+        /// Until when, unless it keeps it.
+        until: Timestamp,
+    },
     /// Trying again may help.
     #[error("{0}")]
     Transient(String),
@@ -58,9 +51,10 @@ pub enum TaskError {
 }
 
 impl TaskError {
-    /// The name by which the state machine tells whether to try again.
+    /// The name by which the state machine tells whether to try again: `Transient`, `Busy` or `Refused`.
     pub fn name(&self) -> &'static str {
         let transient = match self {
+            Self::Busy { .. } => return "Busy",
             Self::Refused(_) => false,
             Self::Transient(_) => true,
             Self::Store(error) => error.is_transient(),
@@ -70,14 +64,14 @@ impl TaskError {
     }
 }
 
-/// The longest that the first look at a source may take.
-const FIRST_PAGE: Duration = Duration::from_secs(20);
-/// How many records a source is taken to have that does not say it.
-const UNKNOWN: u64 = 65_536;
+impl From<InvalidBatchId> for TaskError {
+    fn from(error: InvalidBatchId) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
 /// What is kept of an invocation's time to write down what was done.
 const RESERVE: SignedDuration = SignedDuration::from_secs(20);
-/// The least time that a partition's repair is begun with, of a chunk.
-pub(crate) const CHUNK: Duration = Duration::from_secs(30);
 
 /// Does one task, in an invocation that ends at `ends_at`.
 ///
@@ -90,60 +84,47 @@ pub async fn handle<S, R, D, Q, T>(
     ends_at: Timestamp,
 ) -> Result<Value, TaskError>
 where
-    S: Inbox + Records + Breakers + Scan,
+    S: Tables,
     R: Sources,
     D: Destination,
     Q: RetryQueue,
     T: Runtime,
 {
-    let answer = match task {
-        Task::Begin { wish } => json!(app.begin(wish).await?),
+    if let Some(batch) = task.batch() {
+        app.keep_turn(batch).await?;
+    }
+    Ok(match task {
+        Task::Begin(start) => json!(app.begin(start).await?),
         Task::List { batch, side, walk } => json!(app.list(&batch, side, walk, ends_at - RESERVE).await?),
         Task::Compare { batch, walks, partition } => json!(app.compare(&batch, &walks, partition).await?),
-        Task::Decide { batch, walks } => json!(app.decide(&batch, &walks).await?),
-        Task::Repair { batch, partition } => json!(app.repair(&batch, partition, request_id, ends_at).await?),
+        Task::Decide { batch, walks, compared } => json!(app.decide(&batch, &walks, &compared)?),
+        Task::Repair { batch, partition, repaired } => {
+            json!(app.repair(&batch, partition, repaired, request_id, ends_at - RESERVE).await?)
+        }
         Task::Report { batch, walks, decision } => json!(app.report(&batch, &walks, &decision).await?),
-    };
-    Ok(answer)
+        Task::Fail { start, error } => json!(app.fail(&start, &error).await?),
+    })
 }
 
-impl<S, R, D, Q, T> BatchSync<S, R, D, Q, T>
-where
-    S: Inbox + Records + Breakers + Scan,
-    R: Sources,
-    D: Destination,
-    Q: RetryQueue,
-    T: Runtime,
-{
-    async fn begin(&self, wish: Wish) -> Result<Begun, TaskError> {
-        let now = self.engine.runtime.now();
-        let plan = self.engine.plans.of(&wish.source);
-        let plan = plan.ok_or_else(|| TaskError::Refused(format!("no source {} is in force", wish.source)))?;
-        let id = wish.batch_id.unwrap_or_else(|| format!("{}-{}", now.strftime("%Y%m%dT%H%M%SZ"), plan.source().name));
-        if id.is_empty() || id.len() > 80 || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) {
-            return Err(TaskError::Refused(
-                "a batch's id has 1 to 80 letters, digits, hyphens and underscores".to_owned(),
-            ));
+impl Task {
+    /// The batch whose turn it needs.
+    fn batch(&self) -> Option<&Batch> {
+        match self {
+            Self::Begin(_) | Self::Fail { .. } => None,
+            // It may have been done before, and then its turn is over.
+            Self::Report { .. } => None,
+            Self::List { batch, .. }
+            | Self::Compare { batch, .. }
+            | Self::Decide { batch, .. }
+            | Self::Repair { batch, .. } => Some(batch),
         }
-        // How many there are decides only how finely the batch is cut.
-        let first = self.engine.sources.source_page(plan, Kind::Certificate, None, None, FIRST_PAGE).await;
-        let announced = first.ok().and_then(|page| page.announced).unwrap_or(UNKNOWN);
-        let batch = Batch {
-            id,
-            actor: wish.owner.map_or(Actor::Reconciliation, |owner| Actor::Caller { owner }),
-            started_at: now,
-            source: plan.source().name.clone(),
-            kind: Kind::Certificate,
-            dry_run: wish.dry_run,
-            force: wish.force,
-            partitions: partitions_for(announced),
-        };
-        Ok(Begun { each: (0..batch.partitions).collect(), batch, walks: Walks::default() })
     }
+}
 
-    pub(crate) fn plan(&self, batch: &Batch) -> Result<&Plan, TaskError> {
-        let plan = self.engine.plans.of(&batch.source);
-        Ok(plan.ok_or_else(|| TaskError::Refused(format!("no source {} is in force", batch.source)))?)
+impl<S, R, D, Q, T> BatchSync<S, R, D, Q, T> {
+    pub(crate) fn plan(&self, source: &str) -> Result<&Plan, TaskError> {
+        let plan = self.engine.plans.of(source);
+        Ok(plan.ok_or_else(|| TaskError::Refused(format!("no source {source} is in force")))?)
     }
 }
 
@@ -163,7 +144,7 @@ impl Walks {
     /// What the listings could not show, for the report.
     pub(crate) fn remarks(&self) -> Vec<String> {
         let sides = [("source", &self.source), ("destination", &self.destination), ("our own records", &self.own)];
-        let remark = |(side, walk): (&str, &crate::Walk)| {
+        let remark = |(side, walk): (&str, &Walk)| {
             let why = match (&walk.remark, walk.unlisted) {
                 (Some(why), _) => why.clone(),
                 (None, true) => "cannot be listed: what it alone has cannot be seen here".to_owned(),

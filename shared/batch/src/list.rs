@@ -1,18 +1,20 @@
 //! Reading a listing, page by page, for as long as the invocation lasts.
 
 use crate::{
-    BatchSync, TaskError,
+    BatchSync, Tables, TaskError,
     task::{Batch, Inventory, Walk},
 };
 use certbridge_archive::{Manifest, ManifestWriter};
-use certbridge_mapping::{ListedRecord, Plan, RecordKey, ShownRecord};
+use certbridge_mapping::{EventKey, ListedRecord, Plan, RecordKey, ShownRecord};
 use certbridge_sync::{
     StoreError,
+    batches::BatchStep,
     error::{RemoteClass, RemoteError},
-    ports::{Breakers, Destination, Inbox, ListError, Records, RetryQueue, Runtime, Scan, Sources},
+    ports::{Destination, ListError, RetryQueue, Runtime, Sources},
     reconcile::{self, DestinationRow, OwnRow, OwnState, SourceRow},
     row::{INDEX_SHARDS, InboxState, RecordRow},
 };
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
@@ -26,6 +28,8 @@ const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(2);
 /// How many of our own rows are read at once.
 const OWN_PAGE: usize = 500;
+/// How many rows of the inbox are looked up at the same time.
+const LOOKUPS: usize = 16;
 
 /// A page of any listing.
 struct Rows {
@@ -56,7 +60,7 @@ impl Row {
 
 impl<S, R, D, Q, T> BatchSync<S, R, D, Q, T>
 where
-    S: Inbox + Records + Breakers + Scan,
+    S: Tables,
     R: Sources,
     D: Destination,
     Q: RetryQueue,
@@ -73,7 +77,8 @@ where
         walk: Walk,
         stop_at: Timestamp,
     ) -> Result<Walk, TaskError> {
-        let plan = self.plan(batch)?;
+        let plan = self.plan(&batch.source)?;
+        let pace = pace(plan, side);
         let mut walk = Walk { began_at: walk.began_at.or_else(|| Some(self.engine.runtime.now())), ..walk };
         let waiting = if side == Inventory::Own { self.waiting(batch).await? } else { BTreeMap::new() };
         let manifest = Manifest::new(&self.archive, batch.path(side.as_str()));
@@ -92,7 +97,11 @@ where
                 Inventory::Own => self.own_rows(batch, cursor, read_at, &waiting).await,
             };
             match page {
-                Ok(page) => walk = take(walk, page, &mut writer).await?,
+                Ok(page) => {
+                    walk = take(walk, page, &mut writer).await?;
+                    self.engine.store.note(&batch.id, step(side, walk.side.rows)).await?;
+                    self.pause(read_at, pace, &walk).await;
+                }
                 Err(ListError::Unlisted(_)) => walk = Walk { done: true, unlisted: true, ..Walk::default() },
                 Err(ListError::CursorRefused(_)) if walk.restarts < MAX_RESTARTS => {
                     // What was read so far is no part of the listing that begins now.
@@ -123,6 +132,14 @@ where
             walk.segments.push(writer.finish().await?);
         }
         Ok(walk)
+    }
+
+    /// Waits until the next page may be asked for.
+    async fn pause(&self, since: Timestamp, pace: Duration, walk: &Walk) {
+        let past = Duration::try_from(self.engine.runtime.now().duration_since(since)).unwrap_or_default();
+        if let Some(left) = pace.checked_sub(past).filter(|left| !walk.done && !left.is_zero()) {
+            self.engine.runtime.sleep(left).await;
+        }
     }
 
     async fn source_rows(
@@ -198,13 +215,13 @@ where
                 let mut cursor: Option<String> = None;
                 loop {
                     let page = self.engine.store.unsettled(state, shard, cursor.as_deref(), OWN_PAGE).await?;
-                    for key in page.items.into_iter().filter(|key| key.source == batch.source) {
-                        let row = self.engine.store.get(&key).await?;
-                        let event = row.filter(|row| row.state == state).and_then(|row| row.event);
-                        if let Some(event) = event.filter(|event| event.record.kind == batch.kind) {
-                            waiting.insert(event.record, state);
-                        }
-                    }
+                    let keys = page.items.into_iter().filter(|key| key.source == batch.source);
+                    let look_up = async |key: EventKey| self.engine.store.get(&key).await;
+                    let rows: Vec<_> = stream::iter(keys.map(look_up)).buffer_unordered(LOOKUPS).try_collect().await?;
+                    let events =
+                        rows.into_iter().flatten().filter(|row| row.state == state).filter_map(|row| row.event);
+                    let records = events.map(|event| event.record).filter(|record| record.kind == batch.kind);
+                    waiting.extend(records.map(|record| (record, state)));
                     cursor = page.next;
                     if cursor.is_none() {
                         break;
@@ -213,6 +230,24 @@ where
             }
         }
         Ok(waiting)
+    }
+}
+
+/// The least time between two pages, so that the events' own requests are not slowed down.
+fn pace(plan: &Plan, side: Inventory) -> Duration {
+    let rate = match side {
+        Inventory::Source => plan.source().rate,
+        Inventory::Destination => plan.destination().rate,
+        Inventory::Own => None,
+    };
+    rate.map_or(Duration::ZERO, |rate| rate.interval())
+}
+
+fn step(side: Inventory, rows: u64) -> BatchStep {
+    match side {
+        Inventory::Source => BatchStep::Source(rows),
+        Inventory::Destination => BatchStep::Destination(rows),
+        Inventory::Own => BatchStep::Own(rows),
     }
 }
 

@@ -1,52 +1,83 @@
-//! The end of a batch: its checkpoint and its report.
+//! The end of a batch: its report, and what is told of it.
 
 use crate::{
-    BatchSync, TaskError,
-    task::{Batch, Decision, Walk, Walks},
+    BatchSync, Tables, TaskError,
+    begin::ascii,
+    compare::Comparison,
+    task::{Batch, Decision, Ended, Mail, Walk, Walks},
 };
-use certbridge_report::{Csv, TrendPoint, headline, html, json};
+use certbridge_report::{Csv, TrendPoint, headline, html, json, mail};
 use certbridge_sync::{
     audit::Actor,
-    checkpoint::{Checkpoint, Head, Stored, Tree},
-    ports::{Breakers, Destination, Inbox, Records, RetryQueue, Runtime, Scan, Sources},
-    reconcile::{Coverage, Outcome, OwnRow, Report, Side, Tally, Verdict},
+    batches::{BatchRow, BatchStatus, BatchSummary, Mode},
+    ports::{Destination, RetryQueue, Runtime, Sources},
+    reconcile::{Coverage, Report, Side, Tally, Verdict},
 };
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// How many batches the trend shows.
 const TREND: usize = 30;
-
-/// How a batch came out, for whoever asked for it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// The batch.
-    pub batch_id: String,
-    /// How it came out.
-    pub verdict: Verdict,
-    /// In one sentence.
-    pub headline: String,
-    /// Where the report stands in the archive, without its ending: `.json`, `.csv`, `.html`.
-    pub report: String,
-}
+/// How long the link in a mail opens the report. A link that a function makes ends with its credentials, too.
+pub const REPORT_LINK_LASTS: Duration = Duration::from_secs(12 * 3600);
 
 impl<S, R, D, Q, T> BatchSync<S, R, D, Q, T>
 where
-    S: Inbox + Records + Breakers + Scan,
+    S: Tables,
     R: Sources,
     D: Destination,
     Q: RetryQueue,
     T: Runtime,
 {
-    pub(crate) async fn report(&self, batch: &Batch, walks: &Walks, decision: &Decision) -> Result<Summary, TaskError> {
-        let mut csv = Csv::new(Vec::new()).map_err(unwritable)?;
-        let mut tally = Tally::default();
-        for partition in 0..batch.partitions {
-            let findings = self.findings(batch, decision, partition).await?;
-            for finding in findings.iter().filter(|finding| finding.outcome != Outcome::Matched) {
-                csv.write(finding).map_err(unwritable)?;
-            }
-            tally = tally.merge(Tally::of(findings));
+    pub(crate) async fn report(&self, batch: &Batch, walks: &Walks, decision: &Decision) -> Result<Ended, TaskError> {
+        let row = self.engine.store.batch(&batch.id).await?.map(|(row, _)| row);
+        let row = row.ok_or_else(|| TaskError::Refused(format!("there is no batch {}", batch.id)))?;
+        let at = format!("batches/{}/report", batch.id);
+        // The task was done, and its answer lost.
+        if row.status == BatchStatus::Finished
+            && let Some(report) = self.archive.get_json::<Report>(&format!("{at}.json")).await?
+        {
+            return self.ended(batch, &report, at).await;
         }
+        self.keep_turn(batch).await?;
+        let tally = self.tally(batch, decision, &format!("{at}.csv")).await?;
+        let report = self.summed_up(batch, walks, decision, tally).await?;
+        let trend = if batch.mode == Mode::Reconcile { self.trend(&report).await? } else { Vec::new() };
+        let page = html(&report, &trend, Some(self.plan(&batch.source)?.version().as_str()));
+        let page = page.map_err(|error| TaskError::Refused(error.to_string()))?;
+        let text = json(&report).map_err(|error| TaskError::Refused(error.to_string()))?;
+        self.archive.put(&format!("{at}.html"), page).await?;
+        // The last one: whoever finds it finds all three.
+        self.archive.put(&format!("{at}.json"), text).await?;
+        self.engine.store.update_batch(&finished(row, &report, &at)).await?;
+        self.end_turn(&batch.execution).await;
+        self.ended(batch, &report, at).await
+    }
+
+    /// The numbers of all partitions. The rows go to the CSV as they come: there may be millions.
+    async fn tally(&self, batch: &Batch, decision: &Decision, csv: &str) -> Result<Tally, TaskError> {
+        let mut object = self.archive.begin(csv).await?;
+        let mut tally = Tally::default();
+        let header = Csv::new(Vec::new()).and_then(Csv::finish).map_err(unwritable)?;
+        object.write(&header).await?;
+        for partition in 0..batch.partitions {
+            let Comparison { settled, rows } = self.comparison(batch, partition).await?;
+            let findings = self.findings(batch, partition, rows, decision.repair).await?;
+            let mut piece = Csv::without_header(Vec::new());
+            findings.iter().try_for_each(|finding| piece.write(finding)).map_err(unwritable)?;
+            object.write(&piece.finish().map_err(unwritable)?).await?;
+            tally = tally.merge(settled).merge(Tally::of(findings));
+        }
+        object.finish().await?;
+        Ok(tally)
+    }
+
+    async fn summed_up(
+        &self,
+        batch: &Batch,
+        walks: &Walks,
+        decision: &Decision,
+        tally: Tally,
+    ) -> Result<Report, TaskError> {
         let side = |walk: &Walk| (!walk.unlisted).then(|| walk.side.clone());
         let coverage = Coverage {
             source: side(&walks.source),
@@ -68,10 +99,10 @@ where
             Verdict::Repaired | Verdict::Clean if !to_decide.is_empty() => Verdict::NeedsPerson,
             verdict => verdict,
         };
-        let remarks = to_decide.into_iter().chain(walks.remarks()).collect();
-        let report = Report {
+        let listed = if batch.mode == Mode::Reconcile { walks.remarks() } else { Vec::new() };
+        Ok(Report {
             schema: Report::SCHEMA,
-            batch_id: batch.id.clone(),
+            batch_id: batch.id.to_string(),
             started_by: match &batch.actor {
                 Actor::Caller { owner } => owner.clone(),
                 _ => "schedule".to_owned(),
@@ -82,75 +113,52 @@ where
             finished_at: self.engine.runtime.now(),
             dry_run: batch.dry_run,
             verdict,
-            remarks,
+            remarks: to_decide.into_iter().chain(listed).collect(),
             coverage,
             totals: tally.totals,
             by_location: tally.by_location,
             oldest_drift: tally.oldest_drift,
             findings: tally.findings,
             checkpoint: checkpoint.map(|stored| stored.unproven().hash().to_string()),
-        };
-        let trend = self.trend(&report).await?;
-        let at = format!("batches/{}/report", batch.id);
-        let page = html(&report, &trend, Some(self.plan(batch)?.version().as_str()));
-        let page = page.map_err(|error| TaskError::Refused(error.to_string()))?;
-        let text = json(&report).map_err(|error| TaskError::Refused(error.to_string()))?;
-        self.archive.put(&format!("{at}.csv"), csv.finish().map_err(unwritable)?).await?;
-        self.archive.put(&format!("{at}.html"), page).await?;
-        // The last one: whoever finds it finds all three.
-        self.archive.put(&format!("{at}.json"), text).await?;
-        Ok(Summary { batch_id: batch.id.clone(), verdict, headline: headline(&report), report: at })
+        })
     }
 
-    /// The points of the last batches, this one among them.
+    /// The points of the last reconciliations, this one among them.
     async fn trend(&self, report: &Report) -> Result<Vec<TrendPoint>, TaskError> {
         let path = format!("trends/{}.json", report.source);
         let mut trend: Vec<TrendPoint> = self.archive.get_json(&path).await?.unwrap_or_default();
-        let point = TrendPoint::from(report);
         // A task that is run again adds no second point.
         trend.retain(|known| known.finished_at < report.started_at);
-        trend.push(point);
+        trend.push(TrendPoint::from(report));
         let excess = trend.len().saturating_sub(TREND);
         trend.drain(..excess);
         self.archive.put_json(&path, &trend).await?;
         Ok(trend)
     }
 
-    /// The checkpoint over the ends of all chains, as our own listing saw them.
-    async fn checkpoint(&self, batch: &Batch, walks: &Walks) -> Result<Option<Stored>, TaskError> {
-        if !walks.own.side.complete {
-            return Ok(None);
-        }
-        let mut tree = Tree::new();
-        for partition in 0..batch.partitions {
-            let own = self.rows::<OwnRow>(batch, "own", &walks.own, partition).await?;
-            let rows = own.map_or_else(Vec::new, |own| own.rows);
-            let head = |row: OwnRow| Head::of(&batch.key(row.id.parse().ok()?), &row.audit);
-            let mut heads: Vec<_> = rows.into_iter().filter_map(head).collect();
-            heads.sort_by_cached_key(Head::place);
-            heads.dedup();
-            for head in &heads {
-                tree.push(head).map_err(|fault| refused(&fault))?;
-            }
-        }
-        let latest = format!("checkpoints/{}/latest.json", batch.source);
-        let previous: Option<Stored> = self.archive.get_json(&latest).await?;
-        // A task that is run again makes no second one.
-        if previous.as_ref().is_some_and(|latest| latest.unproven().batch_id == batch.id) {
-            return Ok(previous);
-        }
-        let previous = previous.as_ref().map(Stored::unproven);
-        let now = self.engine.runtime.now();
-        let checkpoint = Checkpoint::next(previous, &batch.id, now, &tree.summary());
-        let stored = checkpoint.map_err(|fault| refused(&fault))?.seal(self.signer.as_ref());
-        self.archive.put_json(&format!("checkpoints/{}/{}.json", batch.source, batch.id), &stored).await?;
-        self.archive.put_json(&latest, &stored).await?;
-        Ok(Some(stored))
+    async fn ended(&self, batch: &Batch, report: &Report, at: String) -> Result<Ended, TaskError> {
+        let link = self.archive.link(&format!("{at}.html"), REPORT_LINK_LASTS).await?;
+        let link = link.map_or_else(|| format!("GET /batches/{}/report", batch.id), |link| link.to_string());
+        let mail = Mail { subject: ascii(&format!("Certbridge: {}", headline(report))), text: mail(report, &link) };
+        Ok(Ended { batch_id: batch.id.clone(), verdict: report.verdict, report: Some(at), mail })
     }
 }
 
-fn refused(fault: &dyn std::error::Error) -> TaskError {
-    TaskError::Refused(format!("audit checkpoint: {fault}"))
+fn finished(row: BatchRow, report: &Report, at: &str) -> BatchRow {
+    let summary = BatchSummary {
+        verdict: report.verdict,
+        headline: headline(report),
+        records: report.totals.records,
+        repaired: report.totals.repaired,
+        report: at.to_owned(),
+    };
+    BatchRow {
+        status: BatchStatus::Finished,
+        finished_at: Some(report.finished_at),
+        summary: Some(summary),
+        error: None,
+        ..row
+    }
 }
 
 fn unwritable(error: std::io::Error) -> TaskError {

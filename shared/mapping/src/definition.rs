@@ -5,7 +5,7 @@ use crate::{
     event::EventRules,
     field::{Fields, Places, Tables},
     rate::Rate,
-    record::Kind,
+    record::{Kind, RecordId},
     verify::Scheme,
 };
 use ipnet::IpNet;
@@ -84,6 +84,9 @@ pub struct ListedRules {
     /// Where it says when the record last changed, if it does.
     #[serde(default)]
     pub changed_at: Option<JsonPath>,
+    /// The id of a record that is always there, on both sides. A listing that lacks it is not believed.
+    #[serde(default)]
+    pub canary: Option<RecordId>,
     /// Where it has the record's fields, those that it has. What they must be is said by the record's own rules.
     #[serde(default)]
     pub fields: Places,

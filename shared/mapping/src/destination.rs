@@ -6,6 +6,7 @@ use crate::{
     field::{Fields, Tables, identifier, is_blank, only, record_id},
     problem::{Problem, Problems, Shape},
     rate::Rate,
+    reconciliation::ReconciliationRules,
     record::{Kind, Record, RecordId},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -44,6 +45,9 @@ pub struct DestinationDefinition {
     // No part of what a plan's version names: it changes nothing of a record.
     #[serde(default, skip_serializing)]
     pub rate: Option<Rate>,
+    /// What a reconciliation may do without a person's word.
+    #[serde(default, skip_serializing)]
+    pub reconciliation: ReconciliationRules,
 }
 
 /// How a destination lists a kind: in pages, each by the cursor that the one before gave.
@@ -194,6 +198,7 @@ impl DestinationDefinition {
             }
             faults.extend(rules.faults().into_iter().map(|fault| format!("listings.{kind}: {fault}")));
         }
+        faults.extend(self.reconciliation.faults().into_iter().map(|fault| format!("reconciliation: {fault}")));
         faults.extend(self.batch.iter().flat_map(BatchRules::faults).map(|fault| format!("batch: {fault}")));
         faults
     }

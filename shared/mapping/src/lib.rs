@@ -22,6 +22,7 @@ pub mod field;
 pub mod plan;
 pub mod problem;
 pub mod rate;
+pub mod reconciliation;
 pub mod record;
 pub mod verify;
 
@@ -32,5 +33,6 @@ pub use event::{Event, EventKey, Operation, Reading, Unreadable, Version};
 pub use plan::{Difference, ListedRecord, Plan, PlanVersion};
 pub use problem::{Problem, Problems, Shape};
 pub use rate::Rate;
+pub use reconciliation::{MissingAtSource, ReconciliationRules};
 pub use record::{Certificate, CertificateStatus, Kind, Record, RecordId, RecordKey};
 pub use verify::{Delivery, Headers, Keys, Refusal, Verified};

@@ -41,9 +41,14 @@ impl<W: Write> Csv<W> {
 
     /// Begins with the header.
     pub fn new(writer: W) -> io::Result<Self> {
-        let mut writer = WriterBuilder::new().has_headers(false).terminator(Terminator::CRLF).from_writer(writer);
-        writer.write_record(Self::HEADER)?;
-        Ok(Self { writer })
+        let mut csv = Self::without_header(writer);
+        csv.writer.write_record(Self::HEADER)?;
+        Ok(csv)
+    }
+
+    /// Goes on after a header, or other rows, that stand elsewhere.
+    pub fn without_header(writer: W) -> Self {
+        Self { writer: WriterBuilder::new().has_headers(false).terminator(Terminator::CRLF).from_writer(writer) }
     }
 
     /// Adds a finding.

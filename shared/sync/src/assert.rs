@@ -13,6 +13,10 @@ use crate::{
 use certbridge_mapping::{Plan, Record, RecordKey, Request, digest::sha256_of_parts};
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+/// How long a destination is left alone that wants less of us and does not say for how long.
+const PAUSE: Duration = Duration::from_secs(30);
 
 /// A state that the destination is to be told.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,13 +30,20 @@ pub struct Assertion {
     pub listed_at: Option<Timestamp>,
 }
 
+/// Why nothing is told of a record whose source has no plan.
+const NO_PLAN: &str = "no definition of its source is in force";
+
 /// What became of an assertion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asserted {
     /// The destination was told, and it is on record.
     Done(Report),
+    /// It was told this very state after it was listed: by an earlier try whose caller died, or by an event.
+    Already,
     /// Somebody works on the record, or has since it was listed.
     InFlight(String),
+    /// The destination wants less of us: it may be tried again after this.
+    Later(Duration),
     /// It could not be done. Where the destination may have been told, that is asserted again through the retry queue.
     Failed(String),
 }
@@ -63,11 +74,17 @@ where
 {
     /// Tells the destination of several states in one request: at most as many as its definition allows, each of
     /// another record. Says what became of each, in their order.
-    pub async fn assert_chunk(&self, batch: &Batch<'_>, assertions: &[Assertion], run: &Run) -> Vec<Asserted> {
-        let jobs: Vec<_> = assertions.iter().map(|assertion| self.asserting(batch, assertion)).collect();
+    pub async fn assert_chunk<'a>(
+        &'a self,
+        batch: &Batch<'_>,
+        assertions: &'a [Assertion],
+        run: &Run,
+    ) -> Vec<Asserted> {
+        let job = |of: &'a Assertion| self.job(batch, &of.key, Work::Given(&of.record));
+        let jobs: Vec<_> = assertions.iter().map(job).collect();
         let prepared = join_all(jobs.iter().zip(assertions).map(async |(job, assertion)| match job {
             Some(job) => self.prepare(job, assertion, run).await,
-            None => Err(Asserted::Failed("no definition of its source is in force".to_owned())),
+            None => Err(Asserted::Failed(NO_PLAN.to_owned())),
         }))
         .await;
         let ready: Vec<_> =
@@ -83,11 +100,19 @@ where
         prepared.into_iter().map(outcome).collect()
     }
 
-    fn asserting<'a>(&'a self, batch: &Batch<'_>, assertion: &'a Assertion) -> Option<Job<'a>> {
+    /// Tells the destination of the newest state of a record, as its source shows it.
+    pub async fn assert_newest(&self, batch: &Batch<'_>, key: &RecordKey, run: &Run) -> Asserted {
+        match self.job(batch, key, Work::Newest) {
+            Some(job) => self.asserted(key, self.perform(&job, run).await, None).await,
+            None => Asserted::Failed(NO_PLAN.to_owned()),
+        }
+    }
+
+    fn job<'a>(&'a self, batch: &Batch<'_>, key: &'a RecordKey, work: Work<'a>) -> Option<Job<'a>> {
         Some(Job {
-            key: &assertion.key,
-            plan: self.plans.of(&assertion.key.source)?,
-            work: Work::Given(&assertion.record),
+            key,
+            plan: self.plans.of(&key.source)?,
+            work,
             actor: batch.actor.clone(),
             cause: Cause::Batch { id: batch.id.to_owned() },
             attempt: 0,
@@ -107,7 +132,9 @@ where
         if let Some(listed_at) = assertion.listed_at {
             if touched(&claim.row, listed_at, self.settings.clock_skew) {
                 self.give_up(&claim, Failure::Moved.into()).await;
-                return Err(Asserted::InFlight("it was synced after it was listed".to_owned()));
+                let told = !claim.must_push && told(job, &claim.row, &assertion.record);
+                let moved = || Asserted::InFlight("it was synced after it was listed".to_owned());
+                return Err(if told { Asserted::Already } else { moved() });
             }
             if claim.must_push {
                 // Somebody may have told of something newer than the listing, and died: only a fetch can tell.
@@ -119,12 +146,12 @@ where
                     cause: job.cause.clone(),
                     ..*job
                 };
-                return Err(self.asserted(job.key, self.perform(&newest, run).await).await);
+                return Err(self.asserted(job.key, self.perform(&newest, run).await, None).await);
             }
         }
         match self.tellable(job.plan, job, &claim, &assertion.record, run).await {
             Ok((request, state)) => Ok(Prepared { claim, request, state }),
-            Err(failure) => Err(self.asserted(job.key, Err(self.give_up(&claim, failure.into()).await)).await),
+            Err(failure) => Err(self.asserted(job.key, Err(self.give_up(&claim, failure.into()).await), None).await),
         }
     }
 
@@ -199,12 +226,22 @@ where
                 };
                 self.commit(job, &of.claim, &done, run).await
             }
-            Err(stopped) => Err(self.give_up(&of.claim, stopped).await),
+            Err(stopped) => {
+                let class = stopped.class;
+                let unsettled = self.give_up(&of.claim, stopped).await;
+                return self.asserted(job.key, Err(unsettled), class).await;
+            }
         };
-        self.asserted(job.key, result).await
+        self.asserted(job.key, result, None).await
     }
 
-    async fn asserted(&self, key: &RecordKey, result: Result<Report, Unsettled>) -> Asserted {
+    /// What a result means for whoever asserts; `class` is what became of the last request that failed.
+    async fn asserted(
+        &self,
+        key: &RecordKey,
+        result: Result<Report, Unsettled>,
+        class: Option<RemoteClass>,
+    ) -> Asserted {
         let unsettled = match result {
             Ok(report) => return Asserted::Done(report),
             Err(unsettled) => unsettled,
@@ -214,9 +251,17 @@ where
         }
         match unsettled.failure {
             failure @ (Failure::Leased { .. } | Failure::Moved) => Asserted::InFlight(failure.to_string()),
+            Failure::Transient { retry_after: Some(wait), .. } => Asserted::Later(wait),
+            Failure::Transient { .. } if class == Some(RemoteClass::Throttled) => Asserted::Later(PAUSE),
             failure => Asserted::Failed(failure.to_string()),
         }
     }
+}
+
+/// Whether what was last told of a record is this very state, by this very plan.
+fn told(job: &Job<'_>, row: &RecordRow, record: &Record) -> bool {
+    let last = row.state.as_ref().filter(|state| state.plan == *job.plan.version());
+    last.zip(job.plan.request(record).ok()).is_some_and(|(last, request)| last.fingerprint == request.fingerprint())
 }
 
 /// Whether something was committed of a record that may be newer than what a listing showed. The clocks may differ.

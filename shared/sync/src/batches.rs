@@ -20,8 +20,7 @@ pub struct InvalidBatchId;
 impl BatchId {
     /// The id of what a schedule started at this time: the same one however often it is asked for.
     pub fn scheduled(source: &str, started_at: Timestamp) -> Self {
-        let source: String =
-            source.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(48).collect();
+        let source: String = source.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(48).collect();
         Self(format!("{}-{source}", started_at.strftime("%Y%m%dT%H%M%SZ")))
     }
 
@@ -220,7 +219,8 @@ pub trait Batches: Send + Sync {
     fn update_batch(&self, row: &BatchRow) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// A batch and how far it has come; `None` if there is none of this id.
-    fn batch(&self, id: &BatchId) -> impl Future<Output = Result<Option<(BatchRow, BatchProgress)>, StoreError>> + Send;
+    fn batch(&self, id: &BatchId)
+    -> impl Future<Output = Result<Option<(BatchRow, BatchProgress)>, StoreError>> + Send;
 
     /// The batches, the last asked for first, at most `limit` of them.
     fn batches(

@@ -10,7 +10,7 @@ pub use compare::{Compared, Listing, Partition, Repair, compare};
 pub use totals::Tally;
 
 use crate::row::{AuditHead, InboxState};
-use certbridge_mapping::{PlanVersion, Record, digest::sha256_hex};
+use certbridge_mapping::{Difference, PlanVersion, Record, digest::sha256_hex};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -166,6 +166,22 @@ pub struct Finding {
     pub repaired: bool,
 }
 
+impl Finding {
+    /// Of a record that came out so, and of which nothing else is known.
+    pub fn new(id: impl Into<String>, outcome: Outcome) -> Self {
+        Self {
+            id: id.into(),
+            outcome,
+            drift: None,
+            since: None,
+            fields: Vec::new(),
+            location_id: None,
+            reason: None,
+            repaired: false,
+        }
+    }
+}
+
 /// A field of the destination that differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FieldDifference {
@@ -177,6 +193,15 @@ pub struct FieldDifference {
     pub expected: Value,
     /// What it holds; null if personal.
     pub found: Value,
+}
+
+impl From<Difference> for FieldDifference {
+    /// The values of what tells something of a person are left out.
+    fn from(difference: Difference) -> Self {
+        let Difference { field, personal, expected, found } = difference;
+        let shown = |value| if personal { Value::Null } else { value };
+        Self { field, personal, expected: shown(expected), found: shown(found) }
+    }
 }
 
 /// What a batch found and did. What stands here is bounded; all findings stand beside it, in their partitions.

@@ -406,16 +406,7 @@ impl View<'_> {
     }
 
     fn differences(&self, request: &Request, found: &Map<String, Value>) -> Vec<FieldDifference> {
-        let shown = |personal, value| if personal { Value::Null } else { value };
-        let differences = self.plan.differences(self.key.kind, request, found).into_iter();
-        differences
-            .map(|difference| FieldDifference {
-                field: difference.field,
-                personal: difference.personal,
-                expected: shown(difference.personal, difference.expected),
-                found: shown(difference.personal, difference.found),
-            })
-            .collect()
+        self.plan.differences(self.key.kind, request, found).into_iter().map(FieldDifference::from).collect()
     }
 
     fn agrees(&self, wanted: Wanted) -> Compared {
@@ -502,17 +493,7 @@ fn is_stuck(own: &OwnRow) -> bool {
 
 impl Compared {
     fn new(id: String, outcome: Outcome) -> Self {
-        let finding = Finding {
-            id,
-            outcome,
-            drift: None,
-            since: None,
-            fields: Vec::new(),
-            location_id: None,
-            reason: None,
-            repaired: false,
-        };
-        Self { finding, repair: None }
+        Self { finding: Finding::new(id, outcome), repair: None }
     }
 
     fn because(mut self, reason: impl Into<String>) -> Self {
