@@ -87,6 +87,9 @@ pub struct ListedRules {
     /// The id of a record that is always there, on both sides. A listing that lacks it is not believed.
     #[serde(default)]
     pub canary: Option<RecordId>,
+    /// Whether the listing is asked every few minutes for what changed, since the source sends no events, or not all.
+    #[serde(default)]
+    pub poll: bool,
     /// Where it has the record's fields, those that it has. What they must be is said by the record's own rules.
     #[serde(default)]
     pub fields: Places,
@@ -148,6 +151,13 @@ impl SourceDefinition {
             if let Some(listed) = &rules.listed {
                 let own = rules.fields.places_faults(&listed.fields, *kind, &self.tables);
                 faults.extend(own.into_iter().map(|fault| at(format!("listed.{fault}"))));
+                if listed.poll && listed.changed_at.is_none() {
+                    faults.push(at("listed.poll: only with `changed_at`, which tells one change from the next".into()));
+                }
+                if listed.poll && rules.content == Content::Payload {
+                    faults
+                        .push(at("listed.poll: only with content = \"fetched\", since a listing is no payload".into()));
+                }
             }
         }
         faults

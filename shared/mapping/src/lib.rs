@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A delivery becomes a [`Document`] only through [`Verified`], which only [`SourceDefinition::verify`] builds. Bodies
-//! that do not come from a sender (an answer we fetched, a caller's own body, a preview) have doors of their own.
+//! that do not come from a sender (an answer we fetched, a caller's own body, a preview) have doors of their own. So has
+//! an item of a listing that we asked for, which becomes an event without a delivery (polled.rs).
 #![warn(missing_docs)]
 
 pub mod definition;
@@ -20,6 +21,7 @@ mod either;
 pub mod event;
 pub mod field;
 pub mod plan;
+pub mod polled;
 pub mod problem;
 pub mod rate;
 pub mod reconciliation;
@@ -31,6 +33,7 @@ pub use destination::{DestinationDefinition, Request, ShownRecord};
 pub use document::Document;
 pub use event::{Event, EventKey, Operation, Reading, Unreadable, Version};
 pub use plan::{Difference, ListedRecord, Plan, PlanVersion};
+pub use polled::PolledEvent;
 pub use problem::{Problem, Problems, Shape};
 pub use rate::Rate;
 pub use reconciliation::{MissingAtSource, ReconciliationRules};

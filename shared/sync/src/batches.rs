@@ -24,6 +24,11 @@ impl BatchId {
         Self(format!("{}-{source}", started_at.strftime("%Y%m%dT%H%M%SZ")))
     }
 
+    /// The id of what somebody asked for without naming it.
+    pub fn random(requested_at: Timestamp, random: u128) -> Self {
+        Self(format!("{}-{random:032x}", requested_at.strftime("%Y%m%dT%H%M%SZ")))
+    }
+
     /// The id.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -129,6 +134,16 @@ pub enum BatchStatus {
     Finished,
     /// It did not.
     Failed,
+}
+
+impl Mode {
+    /// In a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reconcile => "reconcile",
+            Self::Upsert => "upsert",
+        }
+    }
 }
 
 impl BatchStatus {

@@ -1,4 +1,4 @@
-//! The use cases, against small ports: accept an event, sync a record, sweep what is overdue.
+//! The use cases, against small ports: accept an event, sync a record, sweep what is overdue, poll for what changed.
 //!
 //! Nothing here names AWS, HTTP or Lambda. Time and randomness come in through [`ports::Runtime`], so a run is a pure
 //! function of its ports' answers, and the simulation can crash it at every await.
@@ -7,6 +7,7 @@
 //! accept:  Verified --read--> inbox row (one conditional put: dedup mark and hand-off at once)
 //! sync:    claim -> fetch -> map -> compare -> push -> commit (record + audit + inbox row, one transaction)
 //! sweep:   pending index -> retry queue
+//! poll:    a source's listing of what changed, page by page -> inbox rows, then the mark
 //! ```
 #![warn(missing_docs)]
 
@@ -21,6 +22,7 @@ pub mod event;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod patience;
+pub mod poll;
 pub mod ports;
 pub mod reconcile;
 pub mod retry;

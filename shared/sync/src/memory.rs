@@ -5,6 +5,7 @@ use crate::{
     batches::{BatchId, BatchProgress, BatchRow, BatchStep, Batches, Registered, Turn},
     breaker::BreakerState,
     error::StoreError,
+    poll::{PollMark, PollMarks},
     ports::{Breakers, ClaimError, CommitError, Inbox, Inserted, Overdue, Records, Scan, Scanned},
     row::{Claim, Commit, InboxRow, InboxState, Lease, RecordRow, Release, Reschedule},
 };
@@ -28,6 +29,7 @@ struct Tables {
     batches: BTreeMap<BatchId, BatchRow>,
     steps: BTreeMap<BatchId, Steps>,
     turn: Option<(String, Timestamp)>,
+    poll_marks: BTreeMap<(String, Kind), PollMark>,
     writes: u64,
 }
 
@@ -330,6 +332,23 @@ impl Batches for MemoryStore {
     async fn end_turn(&self, holder: &str) -> Result<(), StoreError> {
         self.write().turn.take_if(|(by, _)| by == holder);
         Ok(())
+    }
+}
+
+impl PollMarks for MemoryStore {
+    async fn poll_mark(&self, source: &str, kind: Kind) -> Result<Option<PollMark>, StoreError> {
+        Ok(self.lock().poll_marks.get(&(source.to_owned(), kind)).cloned())
+    }
+
+    async fn set_poll_mark(&self, source: &str, kind: Kind, mark: &PollMark) -> Result<bool, StoreError> {
+        let mut tables = self.write();
+        let place = (source.to_owned(), kind);
+        let known = tables.poll_marks.get(&place);
+        if known.map_or(0, |known| known.revision) + 1 != mark.revision {
+            return Ok(known == Some(mark));
+        }
+        tables.poll_marks.insert(place, mark.clone());
+        Ok(true)
     }
 }
 

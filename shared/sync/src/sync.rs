@@ -33,6 +33,11 @@ impl Plans {
         Some(Self(definitions.sources().map(|source| (source.name.clone(), plan(source))).collect()))
     }
 
+    /// All plans.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Plan>> {
+        self.0.values()
+    }
+
     /// The plan of a source, by its definition's name or an alias.
     pub fn of(&self, source: &str) -> Option<&Arc<Plan>> {
         let named = |plan: &&Arc<Plan>| plan.source().aliases.iter().any(|alias| alias == source);
