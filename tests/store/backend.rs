@@ -10,8 +10,10 @@ use certbridge_sandbox::dynamodb::EmbeddedDynamoDb;
 use certbridge_store::{DynamoStore, Tables, schema};
 use certbridge_sync::{
     AuditRow,
+    batches::Batches,
     breaker::BreakerState,
     memory::MemoryStore,
+    poll::PollMarks,
     ports::{Breakers, Inbox, Records, Scan},
 };
 use std::{
@@ -25,7 +27,7 @@ use std::{
 static SKIPPED: Once = Once::new();
 
 /// What the contract is about, and the two views that no port gives.
-pub(crate) trait Subject: Inbox + Records + Breakers + Scan + Clone + 'static {
+pub(crate) trait Subject: Inbox + Records + Breakers + Scan + Batches + PollMarks + Clone + 'static {
     fn trail(&self, key: &RecordKey) -> impl Future<Output = Vec<AuditRow>> + Send;
     fn open_breakers(&self) -> impl Future<Output = BTreeMap<String, BreakerState>> + Send;
 }

@@ -1,16 +1,18 @@
 //! What every implementation of the ports does.
 
+pub(crate) use crate::batches::*;
 use crate::{
     backend::Subject,
     sample::{
-        at, audit, audit_saying, commit, event, event_key, lease, precisely, record_key, reschedule, row, row_of,
-        settle, state, version,
+        at, audit, audit_saying, commit, event, event_key, lease, poll_mark, precisely, record_key, reschedule, row,
+        row_of, settle, state, version,
     },
 };
 use certbridge_mapping::{Kind, Operation, RecordKey, digest::sha256_hex, event::Order, record::CertificateStatus};
 use certbridge_sync::{
     StoreError,
     breaker::BreakerState,
+    poll::{PollMark, PollWalk},
     ports::{ClaimError, CommitError, Inserted, Overdue, Scanned},
     row::{INDEX_SHARDS, InboxRow, InboxState, RecordRow, Release, Reschedule, Settle},
     verify_chain,
@@ -166,7 +168,9 @@ fn ids_of_one_shard(count: usize) -> Vec<String> {
 }
 
 /// All pages, of so many rows at most.
-async fn all<T, F: Future<Output = Result<Scanned<T>, StoreError>>>(page: impl Fn(Option<String>) -> F) -> Vec<T> {
+pub(crate) async fn all<T, F: Future<Output = Result<Scanned<T>, StoreError>>>(
+    page: impl Fn(Option<String>) -> F,
+) -> Vec<T> {
     let (mut items, mut cursor) = (Vec::new(), None);
     loop {
         let scanned = page(cursor).await.unwrap();
@@ -631,4 +635,66 @@ pub(crate) async fn breakers_open_change_and_close(store: impl Subject) {
     store.set_breaker(source, None).await.unwrap();
     store.set_breaker(source, None).await.unwrap();
     assert_eq!(store.open_breakers().await, [(destination.to_owned(), open(1))].into());
+}
+
+// The marks of polls
+
+const KIND: Kind = Kind::Certificate;
+
+pub(crate) async fn a_poll_mark_comes_back_as_it_was(store: impl Subject) {
+    assert_eq!(store.poll_mark("accredible", KIND).await, Ok(None));
+    let full = poll_mark(1, "a");
+    let fresh = PollWalk { cursor: None, latest: None, ..full.walk.clone().unwrap() };
+    let fresh = PollMark { revision: 2, walk: Some(fresh), ..full.clone() };
+    let bare = PollMark { revision: 3, walked_at: None, walk: None, ..full.clone() };
+    for mark in [full, fresh, bare] {
+        assert_eq!(store.set_poll_mark("accredible", KIND, &mark).await, Ok(true));
+        assert_eq!(store.poll_mark("accredible", KIND).await, Ok(Some(mark)));
+    }
+}
+
+pub(crate) async fn a_poll_mark_follows_the_one_before(store: impl Subject) {
+    let set = async |revision, poll| store.set_poll_mark("accredible", KIND, &poll_mark(revision, poll)).await;
+    assert_eq!(set(2, "a").await, Ok(false), "the first is the first");
+    assert_eq!(store.poll_mark("accredible", KIND).await, Ok(None));
+    assert_eq!((set(1, "a").await, set(2, "a").await), (Ok(true), Ok(true)));
+    for revision in [1, 2, 4] {
+        assert_eq!(set(revision, "b").await, Ok(false), "{revision}");
+    }
+    assert_eq!(store.poll_mark("accredible", KIND).await, Ok(Some(poll_mark(2, "a"))));
+    assert_eq!(set(3, "b").await, Ok(true));
+}
+
+pub(crate) async fn a_poll_mark_may_be_written_again(store: impl Subject) {
+    let set = async |revision| store.set_poll_mark("accredible", KIND, &poll_mark(revision, "a")).await;
+    for revision in [1, 1, 2, 2] {
+        assert_eq!(set(revision).await, Ok(true), "an earlier try, whose answer was lost");
+    }
+    assert_eq!(set(1).await, Ok(false), "and takes nothing back");
+    assert_eq!(store.poll_mark("accredible", KIND).await, Ok(Some(poll_mark(2, "a"))));
+}
+
+pub(crate) async fn of_polls_at_once_one_writes(store: impl Subject) {
+    let mut won = Vec::new();
+    for revision in 1..=3 {
+        let writes = (0..16).map(|poll| {
+            let (store, mark) = (store.clone(), poll_mark(revision, &format!("poll {poll}")));
+            tokio::spawn(async move { store.set_poll_mark("accredible", KIND, &mark).await.unwrap().then_some(mark) })
+        });
+        let written: Vec<_> = join_all(writes).await.into_iter().filter_map(Result::unwrap).collect();
+        assert_eq!(written.len(), 1);
+        won.extend(written);
+    }
+    assert_eq!(store.poll_mark("accredible", KIND).await.unwrap().as_ref(), won.last());
+}
+
+pub(crate) async fn poll_marks_stand_apart(store: impl Subject) {
+    let sources = ["accredible", "accredible#2", "certificate#accredible"];
+    for source in sources {
+        assert_eq!(store.set_poll_mark(source, KIND, &poll_mark(1, source)).await, Ok(true));
+    }
+    for source in sources {
+        assert_eq!(store.poll_mark(source, KIND).await, Ok(Some(poll_mark(1, source))));
+    }
+    assert_eq!(store.open_breakers().await, Default::default(), "and what init reads is not among them");
 }

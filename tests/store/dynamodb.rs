@@ -14,6 +14,7 @@ use certbridge_store::{DynamoStore, Tables, inbox_row, schema};
 use certbridge_sync::{
     StoreError,
     breaker::BreakerState,
+    poll::PollMarks,
     ports::{Breakers, Inbox, Overdue, Records},
     row::{InboxRow, InboxState},
 };
@@ -193,6 +194,25 @@ async fn control_is_definitions_and_breakers() {
         [definition("destinations/snapshots.toml", "name = 1"), definition("sources/accredible.toml", "name = 2")];
     assert_eq!(control.definitions, definitions);
     assert_eq!(control.breakers, [("sources/accredible".to_owned(), breaker)], "what cannot be read is left out");
+}
+
+#[tokio::test]
+async fn a_polls_mark_that_cannot_be_read_is_refused_and_left_alone() {
+    let world = Embedded::start().await;
+    let put = world.client.put_item().table_name(&world.tables.state);
+    let put = put.item("pk", AttributeValue::S(schema::POLLS.into()));
+    let put = put.item("sk", AttributeValue::S("certificate#accredible".into()));
+    put.item("revision", AttributeValue::N("1".into()))
+        .item("text", AttributeValue::S("{}".into()))
+        .send()
+        .await
+        .unwrap();
+    let unreadable = || StoreError::Refused("a row's text cannot be read".into());
+    let kind = certbridge_mapping::Kind::Certificate;
+    assert_eq!(world.store.poll_mark("accredible", kind).await, Err(unreadable()));
+    // A walk from the current day would pass over what changed before it.
+    let answer = world.store.set_poll_mark("accredible", kind, &crate::sample::poll_mark(1, "a")).await;
+    assert_eq!(answer, Err(unreadable()));
 }
 
 #[tokio::test]

@@ -3,12 +3,17 @@
 use crate::{
     backend::{Embedded, client},
     http,
-    sample::{at, audit, commit, event_key, lease, record_key, reschedule, row, settle, state},
+    sample::{
+        at, audit, batch, batch_id, commit, event_key, lease, poll_mark, record_key, reschedule, row, settle, state,
+    },
 };
+use certbridge_mapping::Kind;
 use certbridge_store::DynamoStore;
 use certbridge_sync::{
     StoreError,
+    batches::{BatchStep, Batches, Registered, Turn},
     breaker::BreakerState,
+    poll::PollMarks,
     ports::{Breakers, ClaimError, CommitError, Inbox, Inserted, Records},
     row::{InboxState, Release, Settle},
 };
@@ -134,9 +139,86 @@ async fn each_operation_is_one_call() {
     store.overdue(0, at(0), 100).await.unwrap();
     store.control().await.unwrap();
     assert_eq!(world.calls(), ["Query", "Query"]);
+    store.poll_mark("accredible", Kind::Certificate).await.unwrap();
+    store.set_poll_mark("accredible", Kind::Certificate, &poll_mark(1, "a")).await.unwrap();
+    store.set_poll_mark("accredible", Kind::Certificate, &poll_mark(1, "b")).await.unwrap();
+    assert_eq!(world.calls(), ["GetItem", "PutItem", "PutItem"], "a poll's mark, and one that was overtaken");
+}
+
+#[tokio::test]
+async fn each_operation_on_batches_is_one_call() {
+    let world = Faulty::start().await;
+    let (store, row) = (&world.store, batch("b"));
+    store.register(&row).await.unwrap();
+    store.register(&row).await.unwrap();
+    store.update_batch(&row).await.unwrap();
+    assert_eq!(world.calls(), ["TransactWriteItems"; 3], "new, known, written anew");
+    store.note(&row.id, BatchStep::Source(5)).await.unwrap();
+    store.note(&row.id, BatchStep::Compared(5)).await.unwrap();
+    store.take_turn("b", at(0), at(30)).await.unwrap();
+    store.take_turn("c", at(0), at(30)).await.unwrap();
+    store.end_turn("b").await.unwrap();
+    assert_eq!(world.calls(), ["UpdateItem"; 5]);
+    store.batch(&row.id).await.unwrap().unwrap();
+    store.batches(None, 25).await.unwrap();
+    assert_eq!(world.calls(), ["Query"; 2]);
 }
 
 // Answers that are lost
+
+#[tokio::test]
+async fn a_lost_answer_to_a_registration_finds_the_very_same_batch() {
+    let world = Faulty::start().await;
+    let row = batch("b");
+    world.fail("TransactWriteItems", &Fault::LoseAnswer, 1);
+    // The token of the transaction makes it one, for as long as DynamoDB remembers it.
+    match world.store.register(&row).await.unwrap() {
+        Registered::New => {}
+        Registered::Exists(known) => assert_eq!(*known, row),
+    }
+    assert_eq!(world.calls().len(), 2);
+    world.fail("TransactWriteItems", &Fault::LoseAnswer, 3);
+    let other = batch("other");
+    let answer = world.store.register(&other).await;
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    assert_eq!(world.store.register(&other).await, Ok(Registered::Exists(Box::new(other))));
+}
+
+#[tokio::test]
+async fn lost_answers_to_steps_and_turns_do_no_harm() {
+    let world = Faulty::start().await;
+    let (store, row) = (&world.store, batch("b"));
+    store.register(&row).await.unwrap();
+    world.fail("UpdateItem", &Fault::LoseAnswer, 2);
+    store.note(&row.id, BatchStep::Repaired(3)).await.unwrap();
+    assert_eq!(store.batch(&row.id).await.unwrap().unwrap().1.repaired, 1);
+    world.fail("UpdateItem", &Fault::LoseAnswer, 1);
+    assert_eq!(store.take_turn("b", at(0), at(30)).await, Ok(Turn::Mine));
+    world.fail("UpdateItem", &Fault::LoseAnswer, 1);
+    assert_eq!(store.end_turn("b").await, Ok(()));
+    assert_eq!(store.take_turn("c", at(0), at(30)).await, Ok(Turn::Mine));
+}
+
+#[tokio::test]
+async fn a_conflict_over_a_batch_passes_or_is_busy() {
+    let world = Faulty::start().await;
+    let row = batch("b");
+    let reason = |code: &str| json!({ "Code": code });
+    world.fail("TransactWriteItems", &cancelled(&[reason("TransactionConflict"), reason("None")]), 1);
+    assert_eq!(world.store.register(&row).await, Ok(Registered::New));
+    world.fail("TransactWriteItems", &cancelled(&[reason("None"), reason("TransactionConflict")]), 8);
+    let busy = |what: &str| StoreError::Busy(format!("{what}: TransactionConflict"));
+    assert_eq!(world.store.register(&batch("c")).await, Err(busy("register")));
+    assert_eq!(world.store.update_batch(&row).await, Err(busy("update_batch")));
+    world.fail("TransactWriteItems", &cancelled(&[reason("None"), reason("ValidationError")]), 1);
+    let refused = StoreError::Refused("update_batch: ValidationError".to_owned());
+    assert_eq!(world.store.update_batch(&row).await, Err(refused));
+    assert_eq!(world.store.batch(&batch_id("c")).await, Ok(None), "neither place was written");
+    world.fail("UpdateItem", &conflict(), 2);
+    world.store.note(&row.id, BatchStep::Own(1)).await.unwrap();
+    assert_eq!(world.store.take_turn("b", at(0), at(30)).await, Ok(Turn::Mine));
+    assert!(world.calls().len() > 10);
+}
 
 #[tokio::test]
 async fn a_lost_answer_to_an_insert_finds_the_very_same_bytes() {
@@ -148,6 +230,21 @@ async fn a_lost_answer_to_an_insert_finds_the_very_same_bytes() {
     assert_eq!(answer, Ok(Inserted::Exists { body_digest: row.body_digest.clone() }));
     assert_eq!(world.calls().len(), 2);
     assert_eq!(world.direct.store.get(&row.key).await, Ok(Some(row)));
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_a_polls_mark_finds_its_own_write() {
+    let world = Faulty::start().await;
+    let set = async |mark| world.store.set_poll_mark("accredible", Kind::Certificate, &mark).await;
+    for revision in [1, 2] {
+        world.fail("PutItem", &Fault::LoseAnswer, 2);
+        assert_eq!(set(poll_mark(revision, "a")).await, Ok(true));
+        assert_eq!(world.calls().len(), 3);
+        world.fail("PutItem", &Fault::Lose, 1);
+        assert_eq!(set(poll_mark(revision, "b")).await, Ok(false), "another poll's");
+        world.calls();
+    }
+    assert_eq!(world.direct.store.poll_mark("accredible", Kind::Certificate).await, Ok(Some(poll_mark(2, "a"))));
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
-//! The ports of the tables and the queue: one contract, kept by every implementation, and what only DynamoDB can get
+//! The ports of the tables, the queue and the state machine: one contract, kept by every implementation, and what only DynamoDB can get
 //! wrong.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod backend;
+mod batches;
 mod contract;
 mod dynamodb;
+mod executions;
 mod faults;
 mod http;
 mod queue;
@@ -92,4 +94,20 @@ contract! {
     trails_are_whole_and_in_order,
     records_do_not_share_a_trail,
     breakers_open_change_and_close,
+    a_batch_is_new_once,
+    of_many_registrations_at_once_one_is_new,
+    an_unknown_batch_is_none,
+    every_field_of_a_batch_comes_back,
+    an_updated_batch_is_shown_everywhere,
+    steps_told_twice_count_once,
+    batches_do_not_share_their_progress,
+    batches_come_newest_first_page_by_page,
+    of_all_who_want_the_turn_one_has_it,
+    a_turn_that_ran_out_is_taken,
+    a_turn_is_kept_and_given_up_by_its_holder,
+    a_poll_mark_comes_back_as_it_was,
+    a_poll_mark_follows_the_one_before,
+    a_poll_mark_may_be_written_again,
+    of_polls_at_once_one_writes,
+    poll_marks_stand_apart,
 }

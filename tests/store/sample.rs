@@ -8,6 +8,9 @@ use certbridge_mapping::{
 use certbridge_sync::{
     AuditRow,
     audit::{Action, Actor, Cause, Change, Outcome},
+    batches::{BatchId, BatchRequest, BatchRow, BatchStatus, Mode},
+    poll::{PollMark, PollWalk},
+    ports::Trail,
     row::{Claim, Commit, InboxRow, InboxState, Lease, RecordState, Reschedule, Settle},
 };
 use jiff::Timestamp;
@@ -146,4 +149,51 @@ pub(crate) fn commit<'a>(
 
 pub(crate) fn settle(key: &EventKey, attempt: u32) -> Option<Settle<'_>> {
     Some(Settle { key, attempt, must_push: false, outcome: "synced", expires_at: at(86_400) })
+}
+
+pub(crate) fn batch_id(id: &str) -> BatchId {
+    id.parse().unwrap()
+}
+
+/// A batch that was asked for at second 0.
+pub(crate) fn batch(id: &str) -> BatchRow {
+    BatchRow {
+        id: batch_id(id),
+        request: BatchRequest {
+            mode: Mode::Reconcile,
+            source: "accredible".into(),
+            dry_run: false,
+            force: false,
+            actor: Actor::Reconciliation,
+        },
+        request_digest: sha256_hex(id.as_bytes()),
+        requested_at: at(0),
+        status: BatchStatus::Queued,
+        execution: None,
+        finished_at: None,
+        summary: None,
+        error: None,
+    }
+}
+
+/// The mark of a poll that is under way.
+pub(crate) fn poll_mark(revision: u64, poll: &str) -> PollMark {
+    let mut trail = Trail::default();
+    assert!(trail.step("page \u{1f980} 1"));
+    let walk = PollWalk {
+        since: "2026-05-28".parse().unwrap(),
+        began_at: precisely(0),
+        cursor: Some("c".repeat(4096)),
+        cursor_at: precisely(1),
+        trail,
+        latest: Some(precisely(-60)),
+        restarts: 2,
+    };
+    PollMark {
+        revision,
+        poll: poll.to_owned(),
+        watermark: precisely(-3600),
+        walked_at: Some(precisely(-300)),
+        walk: Some(walk),
+    }
 }

@@ -1,6 +1,10 @@
 //! What a failed call means, and patience with what passes by itself.
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::transact_write_items::TransactWriteItemsError,
+    types::CancellationReason,
+};
 use certbridge_sync::StoreError;
 use std::{future::Future, time::Duration};
 
@@ -9,7 +13,8 @@ use std::{future::Future, time::Duration};
 const PAUSES_MS: [u64; 3] = [15, 45, 135];
 
 /// Refusals that pass: nothing was written.
-const BUSY: [&str; 5] = [
+const BUSY: [&str; 6] = [
+    "ExecutionLimitExceeded",
     "ProvisionedThroughputExceededException",
     "ReplicatedWriteConflictException",
     "RequestLimitExceeded",
@@ -17,6 +22,8 @@ const BUSY: [&str; 5] = [
     CONFLICT,
 ];
 const CONFLICT: &str = "TransactionConflictException";
+/// What a cancelled transaction says of a part whose condition did not hold.
+const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 /// An earlier try of the same transaction is still under way, so what becomes of it is open.
 const IN_PROGRESS: &str = "TransactionInProgressException";
 
@@ -41,6 +48,35 @@ where
 /// Whether a transaction held the row.
 pub(crate) fn is_conflict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     code_of(error) == Some(CONFLICT)
+}
+
+fn is_passing(reason: &CancellationReason) -> bool {
+    matches!(reason.code(), Some("TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded"))
+}
+
+/// Whether a cancelled transaction may succeed when it is tried again.
+pub(crate) fn passes(error: &SdkError<TransactWriteItemsError>) -> bool {
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(refusal)) => {
+            let reasons = refusal.cancellation_reasons();
+            reasons.iter().any(is_passing) && !reasons.iter().any(|reason| reason.code() == Some(CONDITION_FAILED))
+        }
+        _ => false,
+    }
+}
+
+/// The part of a cancelled transaction, if its condition did not hold.
+pub(crate) fn condition_failed(reasons: &[CancellationReason], part: usize) -> Option<&CancellationReason> {
+    reasons.get(part).filter(|reason| reason.code() == Some(CONDITION_FAILED))
+}
+
+/// What a cancelled transaction means, if its conditions tell nothing else.
+pub(crate) fn cancelled(operation: &str, reasons: &[CancellationReason]) -> StoreError {
+    let words = reasons.iter().filter_map(CancellationReason::code).filter(|code| *code != "None");
+    let message = format!("{operation}: {}", words.collect::<Vec<_>>().join(", "));
+    let failed = (0..reasons.len()).any(|part| condition_failed(reasons, part).is_some());
+    let passes = !failed && reasons.iter().any(is_passing);
+    if passes { StoreError::Busy(message) } else { StoreError::Refused(message) }
 }
 
 /// The service's name for what went wrong, if the service answered.

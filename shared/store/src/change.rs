@@ -91,13 +91,18 @@ impl Change {
 }
 
 impl DynamoStore {
-    /// Makes a change to one item. Tried again while a transaction holds the item.
+    /// Makes a change to one item of a table without a sort key. Tried again while a transaction holds the item.
     pub(crate) async fn change(&self, table: &str, pk: String, change: Change) -> Result<Changed, StoreError> {
+        self.change_item(table, Item::from([(PK.to_owned(), text(pk))]), change).await
+    }
+
+    /// Makes a change to the item of a key.
+    pub(crate) async fn change_item(&self, table: &str, key: Item, change: Change) -> Result<Changed, StoreError> {
         let request = self
             .client
             .update_item()
             .table_name(table)
-            .key(PK, text(pk))
+            .set_key(Some(key))
             .update_expression(change.update())
             .condition_expression(&change.condition)
             .set_expression_attribute_names(Some(change.names()))

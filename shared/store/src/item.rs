@@ -100,6 +100,12 @@ impl<'a> Reader<'a> {
         blob.map(AsRef::as_ref).ok_or_else(|| unreadable(name))
     }
 
+    /// How many different numbers stand in a set; none if there is no such set.
+    pub(crate) fn optional_set_size(self, name: &str) -> Result<usize, StoreError> {
+        let Some(value) = self.0.get(name) else { return Ok(0) };
+        value.as_ns().map(Vec::len).map_err(|_| unreadable(name))
+    }
+
     pub(crate) fn optional_map(self, name: &str) -> Result<Option<Self>, StoreError> {
         let map = self.0.get(name).map(AttributeValue::as_m).transpose();
         map.map(|item| item.map(Self)).map_err(|_| unreadable(name))

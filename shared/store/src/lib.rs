@@ -1,14 +1,18 @@
-//! The ports on DynamoDB, and the retry queue on SQS.
+//! The ports on DynamoDB, the retry queue on SQS, and batches' executions on Step Functions.
 //!
 //! Every operation that a budget counts is one call. What DynamoDB returns of the row that stood in the way (`ALL_OLD`)
 //! says why a condition failed, and whether it was an earlier try of the same write, whose answer was lost.
 #![warn(missing_docs)]
 
+mod batches;
 mod call;
 mod change;
 mod control;
+#[cfg(feature = "sfn")]
+mod executions;
 mod inbox;
 mod item;
+mod poll;
 #[cfg(feature = "sqs")]
 mod queue;
 mod records;
@@ -16,6 +20,8 @@ mod scan;
 pub mod schema;
 
 pub use control::Control;
+#[cfg(feature = "sfn")]
+pub use executions::SfnExecutions;
 pub use inbox::inbox_row;
 #[cfg(feature = "sqs")]
 pub use queue::SqsRetryQueue;

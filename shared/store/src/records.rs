@@ -2,7 +2,7 @@
 
 use crate::{
     DynamoStore,
-    call::{patiently, store_error},
+    call::{cancelled, condition_failed, passes, patiently, store_error},
     change::{Change, Changed},
     inbox::settling,
     item::{Item, Reader, json, milliseconds_down, milliseconds_up, number, text, unreadable},
@@ -15,7 +15,6 @@ use crate::{
     },
 };
 use aws_sdk_dynamodb::{
-    error::SdkError,
     operation::transact_write_items::TransactWriteItemsError,
     types::{AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
@@ -63,8 +62,8 @@ impl Records for DynamoStore {
             .set_transact_items(Some(self.parts_of(commit)?));
         let Err(error) = patiently(|| request.clone().send(), passes).await else { return Ok(()) };
         match error.as_service_error() {
-            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                why_cancelled(commit, cancelled.cancellation_reasons())
+            Some(TransactWriteItemsError::TransactionCanceledException(refusal)) => {
+                why_cancelled(commit, refusal.cancellation_reasons())
             }
             _ => Err(store_error("TransactWriteItems", &error).into()),
         }
@@ -180,26 +179,9 @@ fn claimed_before(row: RecordRow, lease: &Lease) -> Result<Claim, ClaimError> {
     Ok(Claim::new(RecordRow { fence, lease: None, ..row }, held))
 }
 
-const CONDITION_FAILED: &str = "ConditionalCheckFailed";
-
-fn is_passing(reason: &CancellationReason) -> bool {
-    matches!(reason.code(), Some("TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded"))
-}
-
-/// Whether a cancelled transaction may succeed when it is tried again.
-fn passes(error: &SdkError<TransactWriteItemsError>) -> bool {
-    match error.as_service_error() {
-        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-            let reasons = cancelled.cancellation_reasons();
-            reasons.iter().any(is_passing) && !reasons.iter().any(|reason| reason.code() == Some(CONDITION_FAILED))
-        }
-        _ => false,
-    }
-}
-
 /// Why a commit was cancelled; or that it was not the first of its kind, and the first one had succeeded.
 fn why_cancelled(commit: &Commit<'_>, reasons: &[CancellationReason]) -> Result<(), CommitError> {
-    let failed = |part: usize| reasons.get(part).filter(|reason| reason.code() == Some(CONDITION_FAILED));
+    let failed = |part| condition_failed(reasons, part);
     let holds = |part: usize, name: &str, value: AttributeValue| {
         failed(part).and_then(CancellationReason::item).is_some_and(|item| item.get(name) == Some(&value))
     };
@@ -216,10 +198,7 @@ fn why_cancelled(commit: &Commit<'_>, reasons: &[CancellationReason]) -> Result<
     if failed(2).is_some() {
         return Err(CommitError::EventMoved);
     }
-    let words = reasons.iter().filter_map(CancellationReason::code).filter(|code| *code != "None");
-    let message = format!("commit: {}", words.collect::<Vec<_>>().join(", "));
-    let passes = failed(1).is_none() && reasons.iter().any(is_passing);
-    Err(CommitError::Store(if passes { StoreError::Busy(message) } else { StoreError::Refused(message) }))
+    Err(cancelled("commit", reasons).into())
 }
 
 fn state_item(state: &RecordState) -> Result<Item, StoreError> {

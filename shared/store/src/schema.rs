@@ -23,7 +23,7 @@ pub struct Tables {
     pub records: String,
     /// The audit chains.
     pub audit: String,
-    /// Definitions in force and breakers.
+    /// Definitions in force, breakers and batches.
     pub state: String,
 }
 
@@ -41,9 +41,15 @@ pub const PENDING_INDEX: &str = "pending";
 /// The partition of the state table that init reads in one query.
 pub const CONTROL: &str = "control";
 
+/// The partition of the state table in which all batches stand, by when they were asked for.
+pub const BATCHES: &str = "batches";
+/// The partition of the state table that says how far each source has been polled.
+pub const POLLS: &str = "polls";
+
 /// The names of the attributes. Times are RFC 3339 texts, except those that DynamoDB compares.
 pub mod attribute {
-    /// The partition key of every table: an event's key, a record's key, or [`CONTROL`](super::CONTROL).
+    /// The partition key of every table: an event's key, a record's key; of state, [`CONTROL`](super::CONTROL),
+    /// [`BATCHES`](super::BATCHES), `batch#{id}` or `turn`.
     pub const PK: &str = "pk";
     /// The sort key of audit (a number, the sequence) and state (a text).
     pub const SK: &str = "sk";
@@ -81,7 +87,7 @@ pub mod attribute {
     pub const FENCE: &str = "fence";
     /// records: the fence of the last claim that ended without doubt.
     pub const CLEAN_FENCE: &str = "clean_fence";
-    /// records: who works on it.
+    /// records: who works on it. state: the batch that runs.
     pub const LEASE_OWNER: &str = "lease_owner";
     /// records: until when; epoch milliseconds, rounded up.
     pub const LEASE_UNTIL: &str = "lease_until";
@@ -112,8 +118,23 @@ pub mod attribute {
     /// audit: the row's hash.
     pub const HASH: &str = "hash";
 
-    /// state: a definition's TOML, or a breaker's JSON.
+    /// state: a definition's TOML, or the JSON of a breaker, a batch or a poll's mark.
     pub const TEXT: &str = "text";
+
+    /// state, in a batch's progress: how many records the source has listed.
+    pub const SOURCE: &str = "source";
+    /// state, in a batch's progress: how many the destination has.
+    pub const DESTINATION: &str = "destination";
+    /// state, in a batch's progress: how many of our own were read.
+    pub const OWN: &str = "own";
+    /// state, in a batch's progress: how many partitions there are.
+    pub const PARTITIONS: &str = "partitions";
+    /// state, in a batch's progress: the partitions that were compared, a set of numbers.
+    pub const COMPARED: &str = "compared";
+    /// state, in a batch's progress: the partitions that were repaired, a set of numbers.
+    pub const REPAIRED: &str = "repaired";
+    /// state: how often a poll's mark has been written.
+    pub const REVISION: &str = "revision";
 }
 
 use attribute::{EXPIRES_AT, NEXT_AT, OPEN, PK, SK};
