@@ -6,4 +6,4 @@ mod manifest;
 mod store;
 
 pub use manifest::{Manifest, ManifestWriter, Segment};
-pub use store::{Archive, ArchiveError, ObjectWriter};
+pub use store::{Archive, ArchiveError, Content, ObjectWriter};

@@ -1,9 +1,9 @@
-use crate::{Archive, ArchiveError, store::line};
+use crate::{Archive, ArchiveError};
 use bytes::Bytes;
 use certbridge_sync::reconcile::partition;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 /// How much is held in memory before it is written, in bytes.
 const BUFFER: usize = 8 * 1024 * 1024;
@@ -36,7 +36,15 @@ impl<'a> Manifest<'a> {
     pub fn write(&self, segment: impl Into<String>, partitions: u16) -> ManifestWriter<'a> {
         let segment = Segment(segment.into());
         let folder = format!("{}/{}", self.folder, segment.0);
-        ManifestWriter { archive: self.archive, folder, segment, partitions, parts: BTreeMap::new(), held: 0, part: 0 }
+        ManifestWriter {
+            archive: self.archive,
+            folder,
+            segment,
+            partitions,
+            lines: Vec::new(),
+            places: BTreeMap::new(),
+            part: 0,
+        }
     }
 
     /// All rows of a partition.
@@ -70,18 +78,26 @@ pub struct ManifestWriter<'a> {
     folder: String,
     segment: Segment,
     partitions: u16,
-    parts: BTreeMap<u16, Vec<u8>>,
-    held: usize,
+    /// The lines of all partitions, in the order in which they came. One buffer for each partition would hold up to
+    /// twice as much, and the more the more partitions there are.
+    lines: Vec<u8>,
+    /// Where the lines of each partition stand among them.
+    places: BTreeMap<u16, Vec<Range<usize>>>,
     part: u32,
 }
 
 impl ManifestWriter<'_> {
     /// Adds the row of a record.
     pub async fn add(&mut self, id: &str, row: &impl Serialize) -> Result<(), ArchiveError> {
-        let line = line(&self.folder, row)?;
-        self.held += line.len();
-        self.parts.entry(partition(id, self.partitions)).or_default().extend_from_slice(&line);
-        if self.held >= BUFFER { self.flush().await } else { Ok(()) }
+        let start = self.lines.len();
+        if serde_json::to_writer(&mut self.lines, row).is_err() {
+            self.lines.truncate(start);
+            return Err(ArchiveError::Unwritable { path: self.folder.clone() });
+        }
+        self.lines.push(b'\n');
+        let place = start..self.lines.len();
+        self.places.entry(partition(id, self.partitions)).or_default().push(place);
+        if self.lines.len() >= BUFFER { self.flush().await } else { Ok(()) }
     }
 
     /// Ends the segment. Only now may it be named.
@@ -91,14 +107,18 @@ impl ManifestWriter<'_> {
     }
 
     async fn flush(&mut self) -> Result<(), ArchiveError> {
-        let archive = self.archive;
-        let write = |(partition, lines)| {
+        let (archive, lines) = (self.archive, &self.lines);
+        let write = |(partition, places): (u16, Vec<Range<usize>>)| {
             let path = format!("{}/{partition:03}/{:05}.jsonl", self.folder, self.part);
-            async move { archive.put(&path, Bytes::from(lines)).await }
+            async move {
+                // Not before it is its turn, so that few of these copies are there at once.
+                let content = places.into_iter().map(|place| &lines[place]).collect::<Vec<_>>().concat();
+                archive.put(&path, Bytes::from(content)).await
+            }
         };
-        let parts = std::mem::take(&mut self.parts);
-        stream::iter(parts.into_iter().map(write)).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
-        self.held = 0;
+        let places = std::mem::take(&mut self.places);
+        stream::iter(places.into_iter().map(write)).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
+        self.lines.clear();
         self.part += 1;
         Ok(())
     }

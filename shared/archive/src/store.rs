@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{
-    ObjectStore, ObjectStoreExt, WriteMultipart, aws::AmazonS3, aws::AmazonS3Builder, local::LocalFileSystem,
-    memory::InMemory, path::Path, signer::Signer,
+    Attribute, Attributes, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, WriteMultipart, aws::AmazonS3,
+    aws::AmazonS3Builder, local::LocalFileSystem, memory::InMemory, path::Path, signer::Signer,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
@@ -49,6 +49,15 @@ impl ArchiveError {
     }
 }
 
+/// An object that is read only if it is small.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// All of it.
+    Whole(Bytes),
+    /// It is larger than was wanted; nothing of it was read.
+    TooLarge,
+}
+
 /// Object storage. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Archive {
@@ -93,21 +102,56 @@ impl Archive {
         Self { store: Arc::new(InMemory::new()), bucket: None, root: Path::default() }
     }
 
-    /// Writes an object, over one that is there.
+    /// The same with links, as a bucket would make them. They lead nowhere.
+    ///
+    /// # Errors
+    /// None that a test could bring about.
+    pub fn memory_with_links() -> Result<Self, ArchiveError> {
+        let builder = AmazonS3Builder::new().with_bucket_name("memory").with_region("us-east-1");
+        let bucket = builder.with_access_key_id("memory").with_secret_access_key("memory").build()?;
+        Ok(Self { bucket: Some(Arc::new(bucket)), ..Self::memory() })
+    }
+
+    /// Writes an object, over one that is there. In a bucket it has the media type of its ending, so that a link to it
+    /// opens in a browser.
     pub async fn put(&self, path: &str, content: impl Into<Bytes>) -> Result<(), ArchiveError> {
-        self.store.put(&self.at(path), content.into().into()).await?;
+        let options = PutOptions::from(self.attributes(path));
+        self.store.put_opts(&self.at(path), content.into().into(), options).await?;
         Ok(())
+    }
+
+    /// What a bucket says of an object. A folder takes nothing of the kind.
+    fn attributes(&self, path: &str) -> Attributes {
+        let media_type = match path.rsplit('.').next() {
+            Some("html") => "text/html; charset=utf-8",
+            Some("csv") => "text/csv; charset=utf-8",
+            Some("json") => "application/json",
+            _ => return Attributes::new(),
+        };
+        let bucket = self.bucket.is_some();
+        bucket.then_some((Attribute::ContentType, media_type)).into_iter().collect()
     }
 
     /// Writes an object piece by piece: it is there, over one that was there, once it is finished.
     pub async fn begin(&self, path: &str) -> Result<ObjectWriter, ArchiveError> {
-        Ok(ObjectWriter(WriteMultipart::new(self.store.put_multipart(&self.at(path)).await?)))
+        let options = PutMultipartOptions::from(self.attributes(path));
+        Ok(ObjectWriter(WriteMultipart::new(self.store.put_multipart_opts(&self.at(path), options).await?)))
     }
 
     /// Reads an object; `None` if there is none.
     pub async fn get(&self, path: &str) -> Result<Option<Bytes>, ArchiveError> {
         match self.store.get(&self.at(path)).await {
             Ok(object) => Ok(Some(object.bytes().await?)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads an object if it has at most so many bytes; `None` if there is none.
+    pub async fn get_within(&self, path: &str, most: u64) -> Result<Option<Content>, ArchiveError> {
+        match self.store.get(&self.at(path)).await {
+            Ok(object) if object.meta.size > most => Ok(Some(Content::TooLarge)),
+            Ok(object) => Ok(Some(Content::Whole(object.bytes().await?))),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -190,7 +234,7 @@ impl ObjectWriter {
 }
 
 /// A value as a line of JSON, to stand at a path.
-pub(crate) fn line(path: &str, value: &impl Serialize) -> Result<Vec<u8>, ArchiveError> {
+fn line(path: &str, value: &impl Serialize) -> Result<Vec<u8>, ArchiveError> {
     let mut line = serde_json::to_vec(value).map_err(|_| ArchiveError::Unwritable { path: path.to_owned() })?;
     line.push(b'\n');
     Ok(line)
@@ -219,6 +263,28 @@ mod tests {
             let error = archive.get_json::<u8>("a/b").await.unwrap_err();
             assert!(matches!(error, ArchiveError::Unreadable { line: 1, .. }), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_object_is_read_only_if_it_is_small() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = Url::from_directory_path(folder.path()).unwrap();
+        for archive in [Archive::memory(), Archive::open(url.as_str(), None).unwrap()] {
+            archive.put("a", "12345").await.unwrap();
+            assert_eq!(archive.get_within("a", 5).await.unwrap(), Some(Content::Whole("12345".into())));
+            assert_eq!(archive.get_within("a", 4).await.unwrap(), Some(Content::TooLarge));
+            assert_eq!(archive.get_within("b", 4).await.unwrap(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_is_signed_and_lasts_as_long_as_it_says() {
+        let archive = Archive::memory_with_links().unwrap();
+        let link = archive.link("a/b.csv", Duration::from_secs(300)).await.unwrap().unwrap();
+        assert!(link.path().ends_with("/a/b.csv"), "{link}");
+        let query: std::collections::BTreeMap<_, _> = link.query_pairs().collect();
+        assert_eq!(query["X-Amz-Expires"], "300");
+        assert!(query.contains_key("X-Amz-Signature"));
     }
 
     #[test]

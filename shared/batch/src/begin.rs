@@ -80,6 +80,10 @@ where
                 let row = scheduled(start)?;
                 match self.engine.store.register(&row).await? {
                     Registered::New => row,
+                    // Two schedules of one second must not do each other's work.
+                    Registered::Exists(other) if other.request != row.request => {
+                        return Err(TaskError::Refused(format!("batch {} was to do something else", row.id)));
+                    }
                     Registered::Exists(row) => *row,
                 }
             }
@@ -116,12 +120,18 @@ where
     /// Puts on record that an execution came to nothing, unless its batch is another one's, or over.
     pub(crate) async fn fail(&self, start: &Start, error: &Caught) -> Result<Ended, TaskError> {
         let error = error.message();
-        let id = match &start.input.batch_id {
-            Some(id) => id.clone(),
-            None => scheduled(start)?.id,
+        let (id, wish) = match &start.input.batch_id {
+            Some(id) => (id.clone(), None),
+            None => {
+                let BatchRow { id, request, .. } = scheduled(start)?;
+                (id, Some(request))
+            }
         };
         let row = self.engine.store.batch(&id).await?.map(|(row, _)| row);
-        let mine = |row: &BatchRow| row.execution.as_ref().is_none_or(|by| *by == start.execution);
+        let mine = |row: &BatchRow| {
+            let wished = wish.as_ref().is_none_or(|wish| *wish == row.request);
+            wished && row.execution.as_ref().is_none_or(|by| *by == start.execution)
+        };
         if let Some(row) = row.filter(|row| !row.status.is_over() && mine(row)) {
             let row = BatchRow {
                 status: BatchStatus::Failed,

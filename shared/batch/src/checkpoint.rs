@@ -10,8 +10,16 @@ use certbridge_sync::{
     batches::BatchId,
     checkpoint::{BrokenHead, Checkpoint, Head, Inclusion, Stored, Tree},
     ports::{Destination, RetryQueue, Runtime, Sources},
-    reconcile::OwnRow,
+    row::AuditHead,
 };
+use serde::Deserialize;
+
+/// What of one of our own rows a checkpoint rests on: the rest is passed over unread.
+#[derive(Deserialize)]
+struct End {
+    id: String,
+    audit: AuditHead,
+}
 
 /// A checkpoint, with the proof that it saw the end of one record's chain.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,9 +88,9 @@ where
 
     /// The ends of the chains of a partition, in their order.
     async fn heads(&self, batch: &Batch, walks: &Walks, partition: u16) -> Result<Vec<Head>, TaskError> {
-        let own = self.rows::<OwnRow>(batch, "own", &walks.own, partition).await?;
+        let own = self.rows::<End>(batch, "own", &walks.own, partition).await?;
         let rows = own.map_or_else(Vec::new, |own| own.rows);
-        let head = |row: OwnRow| Head::of(&batch.key(row.id.parse().ok()?), &row.audit);
+        let head = |end: End| Head::of(&batch.key(end.id.try_into().ok()?), &end.audit);
         let mut heads: Vec<_> = rows.into_iter().filter_map(head).collect();
         heads.sort_by_cached_key(Head::place);
         heads.dedup();

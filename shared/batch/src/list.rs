@@ -45,7 +45,7 @@ struct Rows {
 enum Row {
     Source(SourceRow),
     Destination(DestinationRow),
-    Own(OwnRow),
+    Own(Box<OwnRow>),
 }
 
 impl Row {
@@ -184,7 +184,7 @@ where
         let now = self.engine.runtime.now();
         let row = |row: RecordRow| {
             let waiting = waiting.get(&row.key).copied();
-            Row::Own(own_row(row, read_at, now, waiting))
+            Row::Own(Box::new(own_row(row, read_at, now, waiting)))
         };
         Ok(Rows { rows: page.items.into_iter().map(row).collect(), nameless: 0, next: page.next, announced: None })
     }

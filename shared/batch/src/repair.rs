@@ -121,12 +121,14 @@ where
         let finding = row.finding.clone();
         let Ok(key) = finding.id.parse().map(|id| batch.key(id)) else { return Mended::Finding(Box::new(finding)) };
         let missing = finding.outcome == Outcome::MissingAtSource;
+        // Before the answer: what is committed while it is on its way may be newer.
+        let asked_at = self.engine.runtime.now();
         match self.engine.sources.fetch(plan, &key, self.engine.settings.fetch_timeout).await {
             Ok(Fetched::Found(_)) if missing => {
                 set_aside(finding, Outcome::InFlight, "the source has it, though it does not list it")
             }
             Ok(Fetched::Found(_)) => mended(finding, self.engine.assert_newest(account, &key, run).await),
-            Ok(Fetched::NotFound) if missing => self.missing(plan, &key, finding, account, run).await,
+            Ok(Fetched::NotFound) if missing => self.missing(plan, &key, finding, asked_at, account, run).await,
             Ok(Fetched::NotFound) => {
                 set_aside(finding, Outcome::InFlight, "the source has it no more, though it lists it")
             }
@@ -138,12 +140,13 @@ where
         }
     }
 
-    /// What is done about a record that the source, asked directly, does not have.
+    /// What is done about a record that the source, asked directly at this time, does not have.
     async fn missing(
         &self,
         plan: &Plan,
         key: &RecordKey,
         finding: Finding,
+        asked_at: Timestamp,
         account: &OnAccountOf<'_>,
         run: &Run,
     ) -> Mended {
@@ -152,7 +155,6 @@ where
         if plan.destination().reconciliation.missing_at_source == MissingAtSource::Report {
             return Mended::Finding(Box::new(proven));
         }
-        let asked_at = self.engine.runtime.now();
         let held = match self.engine.store.read(key).await {
             Ok(row) => row.and_then(|row| row.state),
             Err(error) => return set_aside(proven, Outcome::Failed, error.to_string()),

@@ -229,6 +229,7 @@ pub struct Decision {
 
 /// How far a partition was repaired.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Repaired {
     /// How many of its rows are done with.
     pub rows: usize,

@@ -146,7 +146,13 @@ where
                     cause: job.cause.clone(),
                     ..*job
                 };
-                return Err(self.asserted(job.key, self.perform(&newest, run).await, None).await);
+                return Err(match self.asserted(job.key, self.perform(&newest, run).await, None).await {
+                    // Where the source shows nothing, what is held was told again, which is no deletion.
+                    Asserted::Done(_) if assertion.record.is_deleted() => {
+                        Asserted::InFlight("it was in doubt, and its newest state was told first".to_owned())
+                    }
+                    asserted => asserted,
+                });
             }
         }
         match self.tellable(job.plan, job, &claim, &assertion.record, run).await {
@@ -190,13 +196,14 @@ where
         let provider = self.destination_name(first);
         let call = |timeout| self.destination.push_batch(batch.id, &requests, &idempotency_key, timeout);
         match self.tried(&provider, self.settings.push_timeout, run, call).await {
-            Ok(results) => {
+            Ok((results, before)) => {
                 let mut told = Vec::with_capacity(results.len());
                 for result in results {
                     told.push(match result {
                         Ok(pushed) => Ok(pushed),
                         Err(error) => {
-                            let effect = error.effect();
+                            // That it is refused now says nothing of an earlier try that was not answered.
+                            let effect = error.effect().max(before);
                             let class = Some(error.class);
                             Err(Stopped { failure: self.failed(&provider, error).await, effect, class })
                         }
@@ -205,8 +212,12 @@ where
                 told
             }
             // That they are refused together says nothing of any one of them.
-            Err(Stopped { class: Some(RemoteClass::Misrouted | RemoteClass::Rejected), .. }) => {
-                join_all(ready.iter().map(|(job, of)| self.push(job, &of.claim, &of.request, run))).await
+            Err(Stopped { class: Some(RemoteClass::Misrouted | RemoteClass::Rejected), effect, .. }) => {
+                let one_by_one = ready.iter().map(async |(job, of)| {
+                    let pushed = self.push(job, &of.claim, &of.request, run).await;
+                    pushed.map_err(|stopped| Stopped { effect: stopped.effect.max(effect), ..stopped })
+                });
+                join_all(one_by_one).await
             }
             Err(stopped) => {
                 ready.iter().map(|_| Err(Stopped { failure: stopped.failure.clone(), ..stopped })).collect()

@@ -31,7 +31,8 @@ where
         let provider = format!("sources/{}", job.key.source);
         let call = |timeout| self.sources.fetch(job.plan, job.key, timeout);
         // Reading has no effect, whatever became of the request.
-        self.tried(&provider, self.settings.fetch_timeout, run, call).await.map_err(|stopped| stopped.failure)
+        let fetched = self.tried(&provider, self.settings.fetch_timeout, run, call).await;
+        fetched.map(|(fetched, _)| fetched).map_err(|stopped| stopped.failure)
     }
 
     /// Tells the destination.
@@ -44,7 +45,9 @@ where
     ) -> Result<Pushed, Stopped> {
         let idempotency_key = format!("{}#{}", job.key, claim.fence);
         let call = |timeout| self.destination.push(request, &idempotency_key, timeout);
-        self.tried(&self.destination_name(job), self.settings.push_timeout, run, call).await
+        // The answer is to this very request, so it tells of the tries before it, too.
+        let pushed = self.tried(&self.destination_name(job), self.settings.push_timeout, run, call).await;
+        pushed.map(|(pushed, _)| pushed)
     }
 
     /// Refuses a location that the destination does not list. One that it took before is not asked about again, and
@@ -78,14 +81,15 @@ where
         }
     }
 
-    /// Makes a request, a few times if it fails in a way that may pass and the time allows.
+    /// Makes a request, a few times if it fails in a way that may pass and the time allows. Gives the answer, and what
+    /// the tries before it may have done.
     pub(crate) async fn tried<A, F: Future<Output = Result<A, RemoteError>>>(
         &self,
         provider: &str,
         timeout: Duration,
         run: &Run,
         call: impl Fn(Duration) -> F,
-    ) -> Result<A, Stopped> {
+    ) -> Result<(A, Effect), Stopped> {
         if let Some(until) = self.breakers.enter(provider, self.runtime.now()) {
             return Err(Failure::Parked { provider: provider.to_owned(), until }.into());
         }
@@ -100,7 +104,7 @@ where
             let error = match call(timeout.min(left)).await {
                 Ok(answer) => {
                     self.passed(provider).await;
-                    return Ok(answer);
+                    return Ok((answer, effect));
                 }
                 Err(error) => error,
             };

@@ -10,10 +10,11 @@ pub use compare::{Compared, Listing, Partition, Repair, compare};
 pub use totals::Tally;
 
 use crate::row::{AuditHead, InboxState};
-use certbridge_mapping::{Difference, PlanVersion, Record, digest::sha256_hex};
+use certbridge_mapping::{Difference, PlanVersion, Record};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// The most partitions that a batch is cut into.
@@ -22,8 +23,8 @@ pub const MAX_PARTITIONS: u16 = 256;
 /// The partition of a record's id, of so many: a range of the id's hash, so that partitions laid end to end are in the
 /// order of a checkpoint's leaves.
 pub fn partition(id: &str, partitions: u16) -> u16 {
-    let digest = sha256_hex(id.as_bytes());
-    let prefix = u16::from_str_radix(&digest[..4], 16).unwrap_or_default();
+    let digest = Sha256::digest(id);
+    let prefix = u16::from_be_bytes([digest[0], digest[1]]);
     u16::try_from((u32::from(prefix) * u32::from(partitions.max(1))) >> 16).unwrap_or_default()
 }
 

@@ -12,13 +12,13 @@ pub const INDEX_SHARDS: u8 = 16;
 pub struct InboxRow {
     /// Its identity.
     pub key: EventKey,
-    /// The exact bytes that were proven.
+    /// The exact bytes that were proven, or those that a poll of ours made.
     pub body: Vec<u8>,
     /// Their SHA-256, in hex.
     pub body_digest: String,
     /// When it was received, by our clock.
     pub received_at: Timestamp,
-    /// The id of the key that proved it.
+    /// The id of the key that proved it, or [`PROVEN_BY`](crate::poll::PROVEN_BY) where a poll of ours found it.
     pub proven_by: String,
     /// What it says; `None` if it could not be read, and then it is quarantined.
     pub event: Option<Event>,
