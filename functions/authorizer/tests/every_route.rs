@@ -80,9 +80,27 @@ async fn a_key_opens_the_routes_of_its_scopes_and_no_other() {
 }
 
 #[tokio::test]
+async fn who_may_read_batches_may_not_run_them() {
+    let app = app(Some(json!([
+        entry("runner", json!(["batch:run"]), None),
+        entry("reader", json!(["records:read"]), None),
+        entry("syncer", json!(["sync:write"]), None),
+    ])));
+    let reads = ["GET /batches", "GET /batches/{id}", "GET /batches/{id}/report"];
+    for (route, key) in std::iter::once(("POST /batch_sync", "runner")).chain(reads.map(|route| (route, "reader"))) {
+        for presented in ["runner", "reader", "syncer"] {
+            let decision = ask(&app, route, json!({"x-api-key": presented})).await;
+            assert_eq!(decision.is_authorized, presented == key, "{route} with {presented}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_route_that_is_not_known_is_denied() {
     let app = app(Some(json!([entry("good", json!(["sync:write", "", "*"]), None)])));
-    for route in ["", "$default", "POST /certificates/{id}", "GET /certificates/{id}/sync"] {
+    for route in
+        ["", "$default", "POST /certificates/{id}", "GET /certificates/{id}/sync", "POST /batches", "GET /batch_sync"]
+    {
         assert!(!ask(&app, route, json!({"x-api-key": "good"})).await.is_authorized, "{route}");
     }
 }

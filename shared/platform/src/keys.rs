@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use subtle::ConstantTimeEq;
 
 /// Scopes that a key may already hold, though no route asks for them yet.
-const TO_COME: [&str; 3] = ["audit:read", "batch:run", "records:read"];
+const TO_COME: [&str; 1] = ["audit:read"];
 
 /// All scopes that there are: those that [`ROUTES`] ask for, and those of routes to come.
 pub fn scopes() -> BTreeSet<&'static str> {

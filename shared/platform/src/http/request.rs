@@ -1,6 +1,7 @@
 //! From the gateway's event to a request. `lambda_http` has a conversion of its own, but it panics on a body that is
 //! flagged base64 and is not, and on a `Host` that is no host; and of payload 1.0's doubled headers it keeps one.
 
+use super::routes::{self, ROUTES, Route};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use certbridge_mapping::Headers;
 use jiff::Timestamp;
@@ -120,6 +121,20 @@ pub fn request_id(request: &Request) -> &str {
         _ => None,
     };
     gateway.or_else(|| Some(request.lambda_context_ref()?.request_id.as_str())).unwrap_or_default()
+}
+
+/// The route that was asked for: the gateway's key says which, or else the path does, since `cargo lambda watch` has one
+/// key for all.
+pub fn route(request: &Request) -> Option<&'static Route> {
+    let key = match request.request_context_ref()? {
+        RequestContext::ApiGatewayV2(context) => context.route_key.clone(),
+        RequestContext::ApiGatewayV1(context) => {
+            context.resource_path.as_ref().map(|path| format!("{} {path}", request.method()))
+        }
+        _ => None,
+    };
+    let of_path = |route: &&Route| route.parameters(request.method().as_str(), request.raw_http_path()).is_some();
+    key.and_then(|key| routes::route(&key)).or_else(|| ROUTES.iter().find(of_path))
 }
 
 /// What stands in the path for `{name}` in the route.

@@ -17,6 +17,10 @@ pub const ROUTES: &[Route] = &[
     Route { key: "POST /webhooks/{source}", function: "webhook", scope: None },
     Route { key: "POST /webhooks/{source}/{token}", function: "webhook", scope: None },
     Route { key: "POST /certificates/{id}/sync", function: "sync-certificate", scope: Some("sync:write") },
+    Route { key: "POST /batch_sync", function: "api", scope: Some("batch:run") },
+    Route { key: "GET /batches", function: "api", scope: Some("records:read") },
+    Route { key: "GET /batches/{id}", function: "api", scope: Some("records:read") },
+    Route { key: "GET /batches/{id}/report", function: "api", scope: Some("records:read") },
 ];
 
 /// The route of this key.
@@ -60,6 +64,7 @@ mod tests {
             Some(("POST /webhooks/{source}/{token}", vec![("source", "x"), ("token", "y")]))
         );
         assert_eq!(found("POST", "/certificates/a%2Fb/sync"), Some((ROUTES[2].key, vec![("id", "a%2Fb")])));
+        assert_eq!(found("GET", "/batches/b/report"), Some(("GET /batches/{id}/report", vec![("id", "b")])));
         for (method, path) in [
             ("GET", "/webhooks/x"),
             ("POST", "/webhooks/"),
@@ -69,6 +74,9 @@ mod tests {
             ("POST", "/certificates/a/b/sync"),
             ("POST", "/certificates/a/sync/"),
             ("POST", ""),
+            ("GET", "/batch_sync"),
+            ("GET", "/batches/"),
+            ("GET", "/batches/b/report/csv"),
         ] {
             assert_eq!(found(method, path), None, "{method} {path}");
         }

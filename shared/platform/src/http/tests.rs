@@ -126,6 +126,27 @@ async fn the_address_is_the_gateways() {
 }
 
 #[tokio::test]
+async fn the_route_is_the_gateways_or_else_the_paths() {
+    for event in [v1(), v2()] {
+        assert_eq!(route(&request(event).await).unwrap().key, "POST /webhooks/{source}");
+    }
+    let watched = |method: &str, path: &str| {
+        let mut event = with(v2(), "rawPath", path);
+        event["requestContext"]["routeKey"] = "$default".into();
+        event["requestContext"]["http"]["method"] = method.into();
+        event
+    };
+    for (method, path, key) in [
+        ("GET", "/batches", Some("GET /batches")),
+        ("GET", "/batches/b-1/report", Some("GET /batches/{id}/report")),
+        ("POST", "/batches", None),
+        ("GET", "/", None),
+    ] {
+        assert_eq!(route(&request(watched(method, path)).await).map(|route| route.key), key, "{method} {path}");
+    }
+}
+
+#[tokio::test]
 async fn the_context_can_be_asked() {
     for (event, id, source) in [(v2(), "r-2", "17hats"), (v1(), "r-1", "a")] {
         let request = request(event).await;

@@ -1,0 +1,76 @@
+//! `POST /batch_sync`.
+
+use crate::{
+    handler::{Api, Refused},
+    read::Shown,
+    wish::{Wish, document},
+};
+use certbridge_platform::{
+    Answer,
+    http::{Request, query_parameter},
+};
+use certbridge_sync::{
+    audit::Actor,
+    batches::{BatchId, BatchRequest, BatchRow, BatchStatus, Batches, Executions, Registered},
+    ports::Runtime,
+};
+
+/// The source whose records are meant where none is named.
+const DEFAULT_SOURCE: &str = "accredible";
+/// The largest body that is taken, in bytes: Lambda takes 6 MB with all that the gateway says of a request.
+const MAX_BODY_BYTES: usize = 5 * 1024 * 1024;
+
+impl<S: Batches, E: Executions, T: Runtime> Api<S, E, T> {
+    /// The records are stored first, then the row that speaks of them, and only then does somebody look for either: what
+    /// is cut off in between is taken up by the same request sent again.
+    pub(crate) async fn start(&self, request: &Request, owner: &str) -> Result<Answer, Refused> {
+        let body: &[u8] = request.body().as_ref();
+        if body.len() > MAX_BODY_BYTES {
+            return Err(Refused::BodyTooLarge { bytes: body.len(), limit: MAX_BODY_BYTES });
+        }
+        let source = query_parameter(request, "source").unwrap_or(DEFAULT_SOURCE);
+        let source = &self.definitions.source(source).ok_or(Refused::UnknownSource)?.name;
+        let document = document(body)?;
+        let wish = Wish::read(&document)?;
+        let asked = self.row(&wish, source, owner)?;
+        if let Some(records) = wish.records {
+            // By the digest of the request, so that another one of the same id overwrites nothing.
+            self.archive.put_json(&format!("requests/{}.json", asked.request_digest), &records).await?;
+        }
+        let (row, outcome) = match self.batches.register(&asked).await? {
+            Registered::New => (asked, "new"),
+            Registered::Exists(known) if known.request_digest == asked.request_digest => (*known, "known"),
+            Registered::Exists(known) => return Err(Refused::OtherBody(known.id)),
+        };
+        if row.status == BatchStatus::Queued && row.execution.is_none() {
+            let started = self.executions.start(&row.id).await;
+            started.map_err(|error| Refused::NotStarted { id: row.id.clone(), error })?;
+        }
+        let (mode, records) = (row.request.mode.as_str(), wish.records.map_or(0, <[_]>::len));
+        tracing::info!(batch_id = %row.id, owner, source, mode, records, outcome, "a batch was asked for");
+        self.metrics.count("BatchRequested", &[("Mode", mode), ("Outcome", outcome)]);
+        Ok(Answer::json(202, &Shown::from(&row)).header("location", format!("/batches/{}", row.id)))
+    }
+
+    fn row(&self, wish: &Wish<'_>, source: &str, owner: &str) -> Result<BatchRow, Refused> {
+        let now = self.runtime.now();
+        let digest = wish.digest(source).map_err(|_| Refused::Unusable("a request cannot be written".to_owned()))?;
+        Ok(BatchRow {
+            id: wish.id.clone().unwrap_or_else(|| BatchId::random(now, self.runtime.random())),
+            request: BatchRequest {
+                mode: wish.mode,
+                source: source.to_owned(),
+                dry_run: wish.dry_run,
+                force: wish.force,
+                actor: Actor::Caller { owner: owner.to_owned() },
+            },
+            request_digest: digest,
+            requested_at: now,
+            status: BatchStatus::Queued,
+            execution: None,
+            finished_at: None,
+            summary: None,
+            error: None,
+        })
+    }
+}
