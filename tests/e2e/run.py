@@ -5,7 +5,8 @@ MiniStack runs the real `bootstrap` binaries as processes, with IAM enforced. Ne
 PATH: sam, ministack; in this Python: boto3. Prints one line a step, and `N passed, M failed` at the end.
 
 What MiniStack cannot do, and is therefore not shown here: alarms and their metrics, the gateway's throttling and access
-log, a schedule's own clock (the sweep is invoked), and arm64.
+log, a schedule's time zone (the sweep and the poll are invoked, the batch is started by a schedule for once), mails of
+a topic, and arm64.
 """
 
 import contextlib
@@ -111,6 +112,78 @@ def a_missing_permission_shows(world):
     assert world.webhook("e6")[0] == 202
 
 
+LONG_AGO = "2026-03-01T00:00:00Z"
+
+
+def a_batch_is_run_by_call(world):
+    for id in ("b1", "b2"):
+        world.credential(id, changed_at=LONG_AGO)
+    status, answer = world.api_call("POST", "/batch_sync", {"batch_id": "called-1", "force": True})
+    assert status == 202, (status, answer)
+    batch = world.batch_over("called-1")
+    assert batch["status"] == "finished", batch
+    assert len(world.pushes("b1")) == len(world.pushes("b2")) == 1
+    [row] = world.trail("b1")
+    assert row["cause"] == {"type": "batch", "id": "called-1"} and row["actor"]["owner"] == "operations", row
+    status, answer = world.api_call("GET", "/batches/called-1/report?format=json")
+    report = json.loads(answer)
+    assert status == 200 and report["batch_id"] == "called-1", (status, answer)
+    found = {finding["id"]: finding for finding in report["findings"]}
+    for id in ("b1", "b2"):
+        assert (found[id]["outcome"], found[id]["drift"], found[id]["repaired"]) == ("missing_at_destination", "never_arrived", True), found
+    assert report["totals"]["records"] == sum(report["totals"]["outcomes"].values()), report["totals"]
+    for form, begins in (("csv", b"id,outcome,"), ("html", b"<!")):
+        status, answer = world.api_call("GET", f"/batches/called-1/report?format={form}")
+        assert status == 200 and answer.lstrip().lower().startswith(begins), (form, status, answer[:200])
+    # The same again starts nothing; another one of its name is refused.
+    status, answer = world.api_call("POST", "/batch_sync", {"batch_id": "called-1", "force": True})
+    assert (status, json.loads(answer)["status"]) == (202, "finished"), (status, answer)
+    status, _ = world.api_call("POST", "/batch_sync", {"batch_id": "called-1"})
+    assert status == 409, status
+
+
+def records_that_a_caller_gives_are_told(world):
+    good = {"certificate_id": "g1", "user_id": "u", "issue_date": "2026-01-31", "location_id": "loc_london"}
+    status, answer = world.api_call("POST", "/batch_sync", {"batch_id": "given-1", "records": [good, {"certificate_id": "g2"}]})
+    assert status == 202, (status, answer)
+    batch = world.batch_over("given-1")
+    assert batch["summary"]["verdict"] == "needs_person", batch
+    assert len(world.pushes("g1")) == 1 and not world.pushes("g2")
+
+
+def a_batch_is_run_by_schedule(world):
+    schedules = world.client("scheduler")
+    target = schedules.get_schedule(Name=world.physical["Nightly"])["Target"]
+    assert json.loads(target["Input"]) == {"source": "accredible"}, target
+    world.credential("b3", changed_at=LONG_AGO)
+    soon = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() + 2))
+    schedules.create_schedule(Name="once", ScheduleExpression=f"at({soon})", FlexibleTimeWindow={"Mode": "OFF"},
+                              Target={name: target[name] for name in ("Arn", "RoleArn", "Input")})
+
+    def scheduled():
+        _, answer = world.api_call("GET", "/batches?limit=5")
+        found = [one for one in json.loads(answer)["batches"] if one["requested_by"] == "schedule"]
+        return found and found[0]["batch_id"]
+    id = until("a scheduled batch", scheduled)
+    batch = world.batch_over(id)
+    assert batch["status"] == "finished", batch
+    assert len(world.pushes("b3")) == 1 and len(world.pushes("b1")) == 1
+    [row] = world.trail("b3")
+    assert row["actor"] == {"type": "reconciliation"}, row
+
+
+def a_change_is_polled(world):
+    world.credential("p1")
+    functions = world.client("lambda")
+    done = functions.invoke(FunctionName=world.physical["BatchSyncFunction"], Payload=b'{"task": "poll"}')
+    answer = done["Payload"].read()
+    assert "FunctionError" not in done, answer
+    assert json.loads(answer)["accredible/certificate"]["done"], answer
+    until("p1 pushed", lambda: len(world.pushes("p1")) == 1)
+    [row] = world.trail("p1")
+    assert row["cause"]["event_type"] == "polled", row
+
+
 STORY = [
     a_webhook_reaches_the_destination,
     a_duplicate_is_dropped,
@@ -120,7 +193,12 @@ STORY = [
     a_certificate_is_synced_on_demand_with_a_key,
     without_a_key_nobody_is_let_in,
     the_sweep_finds_what_the_stream_lost,
+    a_batch_is_run_by_call,
+    records_that_a_caller_gives_are_told,
+    a_batch_is_run_by_schedule,
     a_missing_permission_shows,
+    # The last one: it takes up everything of this day.
+    a_change_is_polled,
 ]
 
 

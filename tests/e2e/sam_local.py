@@ -126,6 +126,26 @@ def a_touched_audit_row_is_told(sam, world):
     assert '"AuditTouched":1' in sam.logs, sam.logs
 
 
+def a_batch_begins_and_a_poll_is_made(sam, world):
+    begun = sam.invoke("batch-sync/begin")
+    assert begun["batch"]["id"] == "20260313T000000Z-accredible" and begun["each"] == [0], (begun, sam.logs)
+    polled = sam.invoke("batch-sync/poll")
+    assert polled["accredible/certificate"]["done"], (polled, sam.logs)
+
+
+def batches_are_asked_for_and_told_of(sam, world):
+    for sample in ["reconcile", "upsert"]:
+        status, answer = sam.ask(f"api/{sample}")
+        assert (status, answer["mode"]) == (202, sample), (status, answer)
+    status, answer = sam.ask("api/batches")
+    assert status == 200 and len(answer["batches"]) >= 2, (status, answer)
+    status, answer = sam.ask("api/batch")
+    assert status == 200 and answer["requested_by"] == "operations", (status, answer)
+    # It waits for the turn of the one that was begun above.
+    status, answer = sam.ask("api/report")
+    assert (status, answer["detail"]) == (404, "The batch is not over yet."), (status, answer)
+
+
 def every_sample_was_invoked(sam, world):
     samples = {os.path.relpath(file, os.path.join(ROOT, "events"))[:-len(".json")]
                for file in glob.glob(os.path.join(ROOT, "events", "*", "*.json"))}
@@ -157,6 +177,8 @@ STORY = [
     the_sweep_sends_what_is_overdue,
     a_certificate_is_synced_on_demand,
     a_touched_audit_row_is_told,
+    a_batch_begins_and_a_poll_is_made,
+    batches_are_asked_for_and_told_of,
     every_sample_was_invoked,
     the_api_takes_webhooks,
     the_api_asks_the_authorizer,

@@ -5,6 +5,7 @@ mod yaml;
 
 use certbridge_platform::{Env, http::routes::ROUTES};
 use certbridge_store::schema::{PENDING_INDEX, attribute};
+use certbridge_sync::reconcile::Verdict;
 use certbridge_wiring::EngineConfig;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::LazyLock};
@@ -118,6 +119,36 @@ fn what_must_not_be_lost_is_kept() {
 }
 
 #[test]
+fn reports_are_kept_and_open_to_nobody() {
+    assert_eq!(resource("ReportsBucket")["DeletionPolicy"], "Retain");
+    assert_eq!(resource("ReportsBucket")["UpdateReplacePolicy"], "Retain");
+    let bucket = properties("ReportsBucket");
+    assert_eq!(bucket["VersioningConfiguration"]["Status"], "Enabled");
+    let encryption = &bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"][0];
+    assert_eq!(encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"], "AES256");
+    let block = bucket["PublicAccessBlockConfiguration"].as_object().unwrap();
+    assert_eq!(block.len(), 4);
+    assert!(block.values().all(|blocked| blocked == true), "{block:?}");
+    let rules = bucket["LifecycleConfiguration"]["Rules"].as_array().unwrap();
+    let of = |id: &str| rules.iter().find(|rule| rule["Id"] == id && rule["Status"] == "Enabled").unwrap();
+    // What is kept for good, reports and checkpoints, no rule takes away.
+    let expires: Vec<_> = rules.iter().filter(|rule| !rule["ExpirationInDays"].is_null()).collect();
+    assert_eq!(expires, [of("work"), of("requests")]);
+    assert_eq!((&of("work")["Prefix"], number(&of("work")["ExpirationInDays"])), (&json!("work/"), 7));
+    assert_eq!(of("requests")["Prefix"], "requests/");
+    assert_eq!(number(&of("replaced")["NoncurrentVersionExpiration"]["NoncurrentDays"]), 30);
+    let policy = properties("ReportsPolicy");
+    assert_eq!(policy["Bucket"], json!({"Ref": "ReportsBucket"}));
+    let statement = &policy["PolicyDocument"]["Statement"][0];
+    assert_eq!((&statement["Effect"], &statement["Principal"]), (&json!("Deny"), &json!("*")));
+    assert_eq!(statement["Condition"], json!({"Bool": {"aws:SecureTransport": "false"}}));
+    assert_eq!(
+        list(&statement["Resource"]),
+        [json!({"GetAtt": "ReportsBucket.Arn"}), json!({"Sub": "${ReportsBucket.Arn}/*"})]
+    );
+}
+
+#[test]
 fn every_route_stands_behind_its_scope() {
     let routes = of_type("AWS::ApiGatewayV2::Route");
     let mut keys: Vec<_> = routes.values().map(|route| route["RouteKey"].as_str().unwrap()).collect();
@@ -152,6 +183,27 @@ fn logs_of_the_gateway_hold_no_path() {
     serde_json::from_str::<Value>(format).unwrap();
 }
 
+/// Who may do what with which objects: one has no name before it is written.
+const OBJECTS: [(&str, &[&str], &[&str]); 4] = [
+    ("ApiRole", &["s3:PutObject"], &["requests"]),
+    ("ApiRole", &["s3:GetObject"], &["batches"]),
+    (
+        "BatchSyncRole",
+        &["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
+        &["work", "batches", "checkpoints", "trends"],
+    ),
+    ("BatchSyncRole", &["s3:GetObject"], &["requests"]),
+];
+
+/// Whether a role may do this with these objects.
+fn may_touch(role: &str, actions: &[Value], resource: &Value) -> bool {
+    let folder = resource["Sub"].as_str().and_then(|arn| arn.strip_prefix("${ReportsBucket.Arn}/")?.strip_suffix("/*"));
+    let named = |(of, allowed, folders): &(&str, &[&str], &[&str])| {
+        *of == role && actions.iter().eq(allowed.iter()) && folder.is_some_and(|folder| folders.contains(&folder))
+    };
+    OBJECTS.iter().any(named)
+}
+
 #[test]
 fn nobody_is_allowed_more_than_is_named() {
     for (name, role) in of_type("AWS::IAM::Role") {
@@ -168,7 +220,8 @@ fn nobody_is_allowed_more_than_is_named() {
             for resource in list(&statement["Resource"]) {
                 // AWS takes no resource for the one, and the names of the others are the definitions' own.
                 let excused = actions == [json!("dynamodb:ListStreams")]
-                    || resource["Sub"].as_str().is_some_and(|arn| arn.ends_with(":secret:${SecretPrefix}sources/*"));
+                    || resource["Sub"].as_str().is_some_and(|arn| arn.ends_with(":secret:${SecretPrefix}sources/*"))
+                    || may_touch(name, &actions, &resource);
                 assert!(excused || !resource.to_string().contains('*'), "{name}: {resource}");
             }
         }
@@ -194,7 +247,7 @@ fn list(value: &Value) -> Vec<Value> {
 #[test]
 fn times_fit_into_one_another() {
     let timeout = |binary: &str| number(&properties(functions()[binary])["Timeout"]);
-    for binary in ["webhook", "sync-certificate", "authorizer"] {
+    for binary in ["webhook", "sync-certificate", "api", "authorizer"] {
         assert!(timeout(binary) < 30, "the gateway does not wait for {binary}");
     }
     // Six times, as AWS asks for; and longer than the lease of a worker who died, which ends two seconds after it.
@@ -238,6 +291,7 @@ fn variables(binary: &str) -> BTreeMap<String, String> {
         .map(|(name, _)| {
             let value = match name.as_str() {
                 "DESTINATION" => "snapshots",
+                "REPORTS_URL" => "s3://reports",
                 name if name.ends_with("_URL") => "https://example.com",
                 _ => "x",
             };
@@ -250,8 +304,16 @@ fn variables(binary: &str) -> BTreeMap<String, String> {
 fn functions_get_what_they_read_and_no_more() {
     let webhook = |env: &Env| webhook::Config::read(env).map(drop);
     let engine = |env: &Env| EngineConfig::read(env).map(drop);
+    let api = |env: &Env| api::Config::read(env).map(drop);
     type Read<'a> = &'a dyn Fn(&Env) -> Result<(), certbridge_platform::ConfigError>;
-    let reads: [(&str, Read<'_>); 3] = [("webhook", &webhook), ("sync-event", &engine), ("sync-certificate", &engine)];
+    let batch_sync = |env: &Env| batch_sync::Config::read(env).map(drop);
+    let reads: [(&str, Read<'_>); 5] = [
+        ("webhook", &webhook),
+        ("sync-event", &engine),
+        ("sync-certificate", &engine),
+        ("api", &api),
+        ("batch-sync", &batch_sync),
+    ];
     for (binary, read) in reads {
         let all = variables(binary);
         read(&all.clone().into_iter().collect()).unwrap();
@@ -286,7 +348,121 @@ fn alarms_watch_metrics_that_are_emitted() {
         assert!(emits, "{name}: {function} does not emit {metric}");
         watched += 1;
     }
-    assert_eq!(watched, 6);
+    assert_eq!(watched, 8);
+}
+
+/// The state machine, as it is deployed.
+fn machine() -> &'static Value {
+    &properties("BatchMachine")["Definition"]
+}
+
+/// Every state of a machine, of its branches and of its maps, by name.
+fn states(of: &'static Value) -> Vec<(&'static str, &'static Value)> {
+    let mut found = Vec::new();
+    for (name, state) in of["States"].as_object().unwrap() {
+        found.push((name.as_str(), state));
+        found.extend(state["Branches"].as_array().into_iter().flatten().flat_map(states));
+        found.extend(state.get("ItemProcessor").into_iter().flat_map(states));
+    }
+    found
+}
+
+/// What stands at the paths that the machine hands on, in a form that each task can read.
+fn handed_on(path: &str) -> Value {
+    let batch = json!({
+        "id": "b", "execution": "e", "actor": {"type": "reconciliation"}, "started_at": "2026-03-01T00:00:00Z",
+        "mode": "reconcile", "source": "accredible", "kind": "certificate", "dry_run": false, "force": false,
+        "partitions": 1, "request_digest": "",
+    });
+    match path {
+        "$" | "$$.Execution.Input" => json!({"source": "accredible"}),
+        "$$.Execution.Id" => json!("arn:aws:states:eu-west-1:0:execution:m:e"),
+        "$$.Execution.StartTime" => json!("2026-03-01T00:00:00.123Z"),
+        "$.batch" => batch,
+        "$.walks" => json!({"source": {}, "destination": {}, "own": {}}),
+        "$.walk" | "$.walks.own" | "$.repaired" => json!({}),
+        "$.partition" => json!(0),
+        "$.compared" => json!([{"partition": 0, "records": 1, "repairs": 0}]),
+        "$.decision" => json!({"repair": false, "remarks": []}),
+        "$.caught" => json!({"Error": "Refused", "Cause": "{}"}),
+        other => panic!("nobody hands on {other}"),
+    }
+}
+
+/// Parameters with what stands at their paths.
+fn filled(parameters: &Value) -> Value {
+    let Some(members) = parameters.as_object() else { return parameters.clone() };
+    let member = |(name, value): (&String, &Value)| match name.strip_suffix(".$") {
+        Some(name) => (name.to_owned(), handed_on(value.as_str().unwrap())),
+        None => (name.clone(), filled(value)),
+    };
+    Value::Object(members.iter().map(member).collect())
+}
+
+#[test]
+fn the_state_machine_asks_for_tasks_that_there_are() {
+    let mut tasks = Vec::new();
+    for (name, state) in states(machine()).into_iter().filter(|(_, state)| state["Resource"] == "${BatchSync}") {
+        let event = filled(&state["Parameters"]);
+        serde_json::from_value::<certbridge_batch::Task>(event.clone())
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        tasks.push(event["task"].as_str().unwrap().to_owned());
+        // By the very names that the function's errors have.
+        let retries: Vec<_> =
+            state["Retry"].as_array().unwrap().iter().flat_map(|of| list(&of["ErrorEquals"])).collect();
+        let transient = certbridge_batch::TaskError::Transient(String::new());
+        assert!(retries.contains(&json!(transient.name())), "{name} is not tried again");
+        let busy = certbridge_batch::TaskError::Busy { by: String::new(), until: jiff::Timestamp::UNIX_EPOCH };
+        assert_eq!(retries.contains(&json!(busy.name())), name == "Begin", "{name}");
+        assert!(!retries.contains(&json!("States.ALL")), "{name}: what is refused is not asked for again");
+    }
+    tasks.sort();
+    assert_eq!(tasks, ["begin", "compare", "decide", "fail", "list", "list", "list", "repair", "report"]);
+}
+
+#[test]
+fn the_state_machine_ends_whatever_happens() {
+    let all = states(machine());
+    for (name, state) in machine()["States"].as_object().unwrap() {
+        let fails = ["Task", "Map", "Parallel"].iter().any(|kind| state["Type"] == *kind);
+        let caught = state["Catch"][0]["ErrorEquals"] == json!(["States.ALL"]);
+        assert!(!fails || caught || name == "Fail", "{name} may end an execution, and nobody is told");
+    }
+    let targets = all.iter().flat_map(|(_, state)| {
+        let choices = state["Choices"].as_array().into_iter().flatten();
+        let catches = state["Catch"].as_array().into_iter().flatten();
+        choices.chain(catches).map(|of| &of["Next"]).chain([&state["Next"], &state["Default"]])
+    });
+    for target in targets.filter_map(Value::as_str) {
+        assert!(all.iter().any(|(name, _)| *name == target), "there is no state {target}");
+    }
+    let of = |name: &str| all.iter().find(|(own, _)| *own == name).unwrap().1;
+    assert_eq!(of("RepairEach")["MaxConcurrency"], certbridge_batch::REPAIR_CONCURRENCY);
+    // How it came out is told apart by the state that it ends in.
+    let verdicts: Vec<_> = list(&of("Verdict")["Choices"]).iter().map(|of| of["StringEquals"].clone()).collect();
+    for verdict in [Verdict::Clean, Verdict::Repaired, Verdict::NeedsPerson] {
+        assert!(verdicts.contains(&json!(verdict)), "{verdict:?}");
+    }
+    assert_eq!(of("Failed")["Type"], "Fail");
+    assert!(number(&machine()["TimeoutSeconds"]) <= 12 * 3600);
+}
+
+#[test]
+fn schedules_start_what_there_is() {
+    let nightly = properties("Nightly");
+    let input = nightly["Target"]["Input"].as_str().unwrap();
+    let input: certbridge_batch::Input = serde_json::from_str(input).unwrap();
+    assert_eq!((input.source.as_deref(), input.batch_id, input.dry_run), (Some("accredible"), None, false));
+    assert_eq!(nightly["ScheduleExpressionTimezone"], json!({"Ref": "TimeZone"}));
+    assert_eq!(nightly["Target"]["Arn"], json!({"Ref": "BatchMachine"}));
+    let poll = properties("Poll");
+    assert_eq!(
+        serde_json::from_str::<Value>(poll["Target"]["Input"].as_str().unwrap()).unwrap(),
+        json!({"task": "poll"})
+    );
+    assert_eq!(poll["Target"]["Arn"], json!({"GetAtt": "BatchSyncFunction.Arn"}));
+    // A poll ends before the next one begins.
+    assert_eq!(poll["ScheduleExpression"], "rate(5 minutes)");
 }
 
 #[test]

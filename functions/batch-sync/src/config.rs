@@ -1,0 +1,38 @@
+use certbridge_platform::{Env, config::ConfigError, secrets::AuditSecret};
+use certbridge_sync::checkpoint::{KeyError, Signer};
+use certbridge_wiring::EngineConfig;
+
+/// The variables that the function reads.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Those of every function with an engine.
+    pub engine: EngineConfig,
+    /// `REPORTS_URL`: where manifests, reports and checkpoints are kept.
+    pub reports_url: String,
+    /// `AWS_ENDPOINT_URL`, for the bucket too.
+    pub endpoint: Option<String>,
+}
+
+impl Config {
+    /// Reads them, and says everything that is wrong at once.
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        let engine = EngineConfig::read(env);
+        let mut vars = env.reader();
+        let reports_url = vars.required("REPORTS_URL");
+        let endpoint = vars.url("AWS_ENDPOINT_URL");
+        let own = vars.finish();
+        Ok(Self { engine: engine?, reports_url, endpoint: own.map(|()| endpoint)? })
+    }
+}
+
+/// What signs checkpoints, if the audit's secret has a key for it.
+///
+/// # Errors
+/// The key is none: checkpoints must not go unsigned where somebody believes that they are.
+pub fn signer(secret: Option<&AuditSecret>) -> Result<Option<Signer>, KeyError> {
+    let key = secret.and_then(|secret| secret.signing_key.as_ref());
+    if key.is_none() {
+        tracing::warn!("the secret audit has no signing_key: checkpoints are not signed");
+    }
+    key.map(Signer::new).transpose()
+}

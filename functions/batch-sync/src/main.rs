@@ -1,0 +1,41 @@
+//! Wires the function `batch-sync`.
+// The futures of the SDK, of the runtime and of a handler lie deep in one another.
+#![recursion_limit = "256"]
+
+use batch_sync::{App, Config, Failed, handle, signer};
+use certbridge_archive::Archive;
+use certbridge_batch::BatchSync;
+use certbridge_platform::{Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, http, logs, metrics::NAMESPACE};
+use certbridge_store::{DynamoStore, SqsRetryQueue};
+use certbridge_sync::ports::Runtime;
+use certbridge_wiring::engine;
+use jiff::SignedDuration;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// How long an invocation is taken to last that does not say it.
+const UNTOLD: SignedDuration = SignedDuration::from_mins(5);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let env = Env::process();
+    logs::init(&env);
+    let Config { engine: config, reports_url, endpoint } = Config::read(&env)?;
+    let sdk = aws::function_config(&env)?;
+    let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables);
+    let queue = SqsRetryQueue::new(aws_sdk_sqs::Client::new(&sdk), config.retry_queue_url);
+    let secrets = Arc::new(Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime));
+    let metrics = Metrics::new(NAMESPACE, "batch-sync", SystemRuntime);
+    let archive = Archive::open(&reports_url, endpoint.as_deref())?;
+    let engine = engine(&env, config.destination, store, Arc::clone(&secrets), queue, &metrics).await?;
+    let signer = signer(secrets.audit().await?.as_ref())?;
+    let app = &App { batches: BatchSync { engine, archive, signer }, metrics };
+
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+        let ends_at = http::ends_at(&event.context).unwrap_or_else(|| SystemRuntime.now() + UNTOLD);
+        let request_id = event.context.request_id;
+        Ok::<Value, Failed>(handle(app, event.payload, &request_id, ends_at).await?)
+    }))
+    .await
+}
