@@ -1,6 +1,6 @@
 //! `certbridge demo`: signed events of every kind through the whole way, and what became of each.
 
-use crate::{CliError, Local, Options, sign::sign, table::table};
+use crate::{CliError, Local, Options, local::POLL_EVERY, sign::sign, table::table};
 use certbridge_mapping::{EventKey, RecordKey};
 use certbridge_platform::Env;
 use certbridge_sandbox::{Accredible, Credential, Fault, Snapshots};
@@ -56,7 +56,8 @@ struct Seen {
 pub async fn run(data: Option<PathBuf>, env: Env) -> Result<(), CliError> {
     let fresh = tempfile::tempdir()?;
     let data = data.unwrap_or_else(|| fresh.path().to_owned());
-    let local = Local::start(Options { data: data.clone(), port: 0, sandbox: true, env }).await?;
+    let local =
+        Local::start(Options { data: data.clone(), port: 0, sandbox: true, poll_every: POLL_EVERY, env }).await?;
     let mut demo =
         Demo { local: &local, data, http: reqwest::Client::new(), seen: Vec::new(), started: Timestamp::now() };
     let told = demo.play().await;

@@ -40,6 +40,12 @@ pub enum CliError {
     /// A port, a socket, the embedded database.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// A secret.
+    #[error(transparent)]
+    Secret(#[from] certbridge_platform::SecretError),
+    /// The key that signs checkpoints.
+    #[error("the secret audit: signing_key: {0}")]
+    Signer(#[from] certbridge_sync::checkpoint::KeyError),
     /// The tables.
     #[error(transparent)]
     Store(#[from] certbridge_sync::StoreError),
@@ -49,12 +55,31 @@ pub enum CliError {
     /// The environment.
     #[error(transparent)]
     Config(#[from] certbridge_platform::ConfigError),
+    /// Where reports are kept.
+    #[error(transparent)]
+    Archive(#[from] certbridge_archive::ArchiveError),
     /// A request of our own.
     #[error(transparent)]
     Http(#[from] reqwest::Error),
     /// A key to our API.
     #[error(transparent)]
     Keys(#[from] crate::keys::KeysError),
+    /// Our API, as a caller sees it.
+    #[error(transparent)]
+    Api(#[from] crate::batch::ApiError),
+    /// A file of records.
+    #[error("{}: not a JSON array of records: line {line}, column {column}", path.display())]
+    Records {
+        /// Its path.
+        path: PathBuf,
+        /// Where it breaks off.
+        line: usize,
+        /// Where it breaks off.
+        column: usize,
+    },
+    /// There is nothing to show.
+    #[error("there is no batch yet: `certbridge batch run` starts one")]
+    NoBatch,
     /// What the demo promises did not come true.
     #[error("{0}")]
     Demo(String),

@@ -5,6 +5,7 @@
 #![recursion_limit = "256"]
 #![warn(missing_docs)]
 
+pub mod batch;
 pub mod demo;
 pub mod error;
 pub mod keys;

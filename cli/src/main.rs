@@ -2,8 +2,11 @@
 #![recursion_limit = "256"]
 
 use certbridge::{
-    CliError, Options, demo,
+    CliError, Options,
+    batch::{self, BatchCommand},
+    demo,
     keys::{self, KeysCommand},
+    local::POLL_EVERY,
     logs,
     sign::sign,
     up::up,
@@ -15,6 +18,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 /// Keeps a destination true to the sources where certificates and business records are born.
@@ -38,6 +42,9 @@ enum Command {
         /// Use the providers that `SNAPSHOTS_URL` and `ACCREDIBLE_URL` name instead of the sandbox's
         #[arg(long)]
         no_sandbox: bool,
+        /// How often sources without webhooks are polled, in seconds
+        #[arg(long, value_name = "SECONDS", default_value_t = POLL_EVERY.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+        poll_every: u64,
     },
     /// Send signed events of every kind through the whole way, and show what became of each
     Demo {
@@ -57,6 +64,9 @@ enum Command {
         #[arg(long)]
         body: PathBuf,
     },
+    /// Reconcile both sides now, and see how batches came out
+    #[command(subcommand)]
+    Batch(BatchCommand),
     /// Make, list and revoke the keys to the API
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -68,12 +78,12 @@ async fn main() -> ExitCode {
     let command = Cli::parse().command;
     let level = match command {
         // They say themselves what happened.
-        Command::Demo { .. } | Command::Keys(_) => "off",
+        Command::Demo { .. } | Command::Keys(_) | Command::Batch(_) => "off",
         Command::Up { .. } | Command::Sign { .. } => "info",
     };
     let _written = logs::init(&env, level);
     match run(command, env).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Nobody is left to tell if stderr is gone.
             let _ = writeln!(io::stderr(), "certbridge: {error}");
@@ -82,18 +92,21 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, env: Env) -> Result<(), CliError> {
+async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
     match command {
-        Command::Up { port, data, no_sandbox } => up(Options { data, port, sandbox: !no_sandbox, env }).await,
-        Command::Demo { data } => demo::run(data, env).await,
+        Command::Up { port, data, no_sandbox, poll_every } => {
+            up(Options { data, port, sandbox: !no_sandbox, poll_every: Duration::from_secs(poll_every), env }).await?;
+        }
+        Command::Demo { data } => demo::run(data, env).await?,
         Command::Sign { data, source, body } => {
             let bytes = std::fs::read(&body).map_err(CliError::file(&body))?;
             let mut out = io::stdout().lock();
             for (name, value) in sign(&data, &source, &bytes, Timestamp::now())? {
                 writeln!(out, "{name}: {value}")?;
             }
-            Ok(())
         }
-        Command::Keys(command) => keys::run(command, &env).await,
+        Command::Batch(command) => return batch::run(command).await,
+        Command::Keys(command) => keys::run(command, &env).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -95,6 +95,7 @@ async fn invoke(
         "sync-certificate" => {
             handle(event, context, &|request| sync_certificate::handle(&functions.sync_certificate, request)).await
         }
+        "api" => handle(event, context, &|request| api::handle(&functions.api, request)).await,
         _ => Answer::from(Problem::new(ProblemType::Internal)).into(),
     }
 }

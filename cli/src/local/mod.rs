@@ -1,31 +1,39 @@
 //! The whole bundle in one process.
 
+mod batches;
 mod data;
+mod executions;
 mod gateway;
 pub mod machine;
 mod queue;
 mod stream;
 
 pub use data::{DataFolder, SecretsFile};
+pub use executions::Starts;
 
 use crate::CliError;
+use api::Api;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use certbridge_archive::{Archive, ArchiveError};
+use certbridge_batch::BatchSync;
 use certbridge_mapping::Definitions;
 use certbridge_platform::{
     Env, Metrics, Secrets, SystemRuntime,
     metrics::{Dropped, NAMESPACE},
 };
+use certbridge_remote::HttpSources;
 use certbridge_sandbox::{Accredible, Credential, Options as ProviderOptions, Snapshots, dynamodb::EmbeddedDynamoDb};
 use certbridge_store::{DynamoStore, Tables, schema};
 use certbridge_sync::{ports::Runtime, row::Pointer};
-use certbridge_wiring::{Destination, LiveEngine, SharedSecrets, engine, in_force};
+use certbridge_wiring::{LiveEngine, SharedSecrets, engine, in_force};
+use executions::LocalExecutions;
 use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use queue::{LocalQueue, Message, Messages};
 use serde_json::{Value, json};
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -49,6 +57,8 @@ const WORKERS: usize = 8;
 const VISIBILITY: Duration = Duration::from_secs(5);
 
 type Engine = LiveEngine<SecretsFile, LocalQueue>;
+type Sources = HttpSources<SharedSecrets<SecretsFile>>;
+type Destination = certbridge_remote::Snapshots<SharedSecrets<SecretsFile>>;
 
 /// How the bundle is started.
 #[derive(Debug, Clone)]
@@ -59,15 +69,22 @@ pub struct Options {
     pub port: u16,
     /// Whether the providers are the sandbox's. Otherwise `SNAPSHOTS_URL` and `{SOURCE}_URL` name them.
     pub sandbox: bool,
+    /// How often sources without webhooks are polled; the first time after so long.
+    pub poll_every: Duration,
     /// The environment.
     pub env: Env,
 }
+
+/// How often sources without webhooks are polled, unless something else is asked for: as often as on AWS.
+pub const POLL_EVERY: Duration = Duration::from_secs(300);
 
 /// The functions, as they are deployed.
 struct Functions {
     webhook: Webhook<DynamoStore, SecretsFile, SystemRuntime>,
     sync_event: SyncEvent<Engine>,
     sync_certificate: SyncCertificate<Engine>,
+    batch_sync: batch_sync::App<DynamoStore, Sources, Destination, LocalQueue, SystemRuntime>,
+    api: Api<DynamoStore, LocalExecutions, SystemRuntime>,
     secrets: SharedSecrets<SecretsFile>,
     runtime: SystemRuntime,
 }
@@ -86,6 +103,7 @@ pub struct Local {
     store: DynamoStore,
     sandbox: Option<Sandbox>,
     data: DataFolder,
+    archive: Archive,
     database: EmbeddedDynamoDb,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -111,7 +129,10 @@ impl Local {
 
         let (queue, messages) = LocalQueue::new();
         let secrets = Arc::new(Secrets::new(file, runtime));
-        let functions = Arc::new(functions(&env, &store, &secrets, &queue).await?);
+        let (executions, starts) = LocalExecutions::new();
+        let archive = archive(&data.file("reports"))?;
+        let functions = functions(&env, &store, &secrets, &queue, executions, archive.clone()).await?;
+        let functions = Arc::new(functions);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let streams = aws_sdk_dynamodbstreams::Client::from_conf(streams_config(&database));
@@ -121,8 +142,10 @@ impl Local {
         tasks.spawn(until(&stopped, stream_driver(Arc::clone(&functions), reader)));
         tasks.spawn(until(&stopped, queue_driver(Arc::clone(&functions), messages, queue)));
         tasks.spawn(until(&stopped, sweep_driver(Arc::clone(&functions))));
+        tasks.spawn(until(&stopped, batches::batch_driver(Arc::clone(&functions), starts)));
+        tasks.spawn(until(&stopped, batches::poll_driver(Arc::clone(&functions), options.poll_every)));
         tasks.spawn(serve(listener, functions, stopped));
-        Ok(Self { url, store, sandbox, data, database, stop, tasks })
+        Ok(Self { url, store, sandbox, data, archive, database, stop, tasks })
     }
 
     /// Where it serves.
@@ -143,6 +166,11 @@ impl Local {
     /// Its data folder.
     pub fn data(&self) -> &DataFolder {
         &self.data
+    }
+
+    /// Where its reports are kept.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
     }
 
     /// Stops: takes no more requests, lets go of what is under way, closes the database. What was not finished goes on
@@ -200,15 +228,28 @@ async fn functions(
     store: &DynamoStore,
     secrets: &SharedSecrets<SecretsFile>,
     queue: &LocalQueue,
+    executions: LocalExecutions,
+    archive: Archive,
 ) -> Result<Functions, CliError> {
     let metrics = |name| Metrics::new(NAMESPACE, name, SystemRuntime).with_sink(Dropped);
     let start = async |name| {
-        let destination = Destination::read(env)?;
+        let destination = certbridge_wiring::Destination::read(env)?;
         let secrets = Arc::clone(secrets);
         Ok::<_, CliError>(engine(env, destination, store.clone(), secrets, queue.clone(), &metrics(name)).await?)
     };
     let definitions = in_force(&store.control().await?.definitions, &metrics("webhook"));
+    let signer = batch_sync::signer(secrets.audit().await?.as_ref())?;
+    let batches = BatchSync { engine: start("batch-sync").await?, archive: archive.clone(), signer };
     Ok(Functions {
+        batch_sync: batch_sync::App { batches, metrics: metrics("batch-sync") },
+        api: Api {
+            definitions: definitions.clone(),
+            batches: store.clone(),
+            executions,
+            archive,
+            runtime: SystemRuntime,
+            metrics: metrics("api"),
+        },
         webhook: Webhook {
             definitions,
             secrets: Arc::clone(secrets),
@@ -224,6 +265,14 @@ async fn functions(
         secrets: Arc::clone(secrets),
         runtime: SystemRuntime,
     })
+}
+
+/// The archive in a folder.
+fn archive(folder: &Path) -> Result<Archive, CliError> {
+    let absolute = std::path::absolute(folder).map_err(CliError::file(folder))?;
+    let url = reqwest::Url::from_directory_path(&absolute);
+    let url = url.map_err(|()| ArchiveError::Address(format!("{} is no folder", folder.display())))?;
+    Ok(Archive::open(url.as_str(), None)?)
 }
 
 async fn serve(listener: TcpListener, functions: Arc<Functions>, stopped: watch::Receiver<bool>) {
