@@ -113,6 +113,19 @@ async fn a_chunk_that_is_applied_in_part_leaves_doubt_and_no_record_of_it() {
 }
 
 #[tokio::test]
+async fn a_chunk_that_may_yet_be_applied_leaves_doubt_however_it_ends() {
+    let world = World::start().await;
+    let server = world.destination.server();
+    server.add_fault(Fault::AppliedLate { ms: None }.once().on("POST", "/batch_sync"));
+    server.add_fault(Fault::status(422).always());
+    let asserted = told(&world, &[assertion(&world.engine, "1", "loc_london", None)]).await;
+    assert_eq!(word(&asserted[0]), "failed", "{asserted:?}");
+    let row = world.store.read(&record("1")).await.unwrap().unwrap();
+    assert!(row.fence != row.clean_fence && row.lease.is_some(), "whoever claims next waits, and must push: {row:?}");
+    assert_eq!((server.release_late().await, world.destination.applications().len()), (1, 1));
+}
+
+#[tokio::test]
 async fn what_was_listed_is_not_told_over_a_doubt() {
     let world = World::start().await;
     let row = world.accept("1").await;

@@ -84,12 +84,16 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::start_by(&Definitions::built_in()).await
+    }
+
+    /// By these definitions.
+    pub(crate) async fn start_by(definitions: &Definitions) -> Self {
         let options = || sandbox::Options { api_key: KEY.to_owned(), ..sandbox::Options::default() };
         let source = Accredible::start(options()).await.unwrap();
         let destination = sandbox::Snapshots::start(options()).await.unwrap();
         destination.add_location("loc_london", "London");
         let (store, clock) = (MemoryStore::new(), Clock::at("2026-03-01T12:00:00Z"));
-        let definitions = Definitions::built_in();
         let http = Http::new().unwrap();
         let addresses = BTreeMap::from([("accredible".to_owned(), source.url())]);
         let definition = definitions.destination("snapshots").unwrap();
@@ -99,7 +103,7 @@ impl World {
             destination: Snapshots::new(http, OneKey, &destination.url(), definition).unwrap(),
             queue: NoQueue,
             runtime: clock.clone(),
-            plans: Plans::new(&definitions, "snapshots").unwrap(),
+            plans: Plans::new(definitions, "snapshots").unwrap(),
             redactor: Redactor::new("digest-key"),
             breakers: BreakerBoard::default(),
             settings: Settings::default(),

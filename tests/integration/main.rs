@@ -7,16 +7,21 @@
 
 mod assert_chunk;
 mod bad_input;
+mod batch_faults;
+mod batches;
+mod batches_api;
 mod breaker;
 mod certificate_sync;
 mod faults;
 mod http;
 mod keys;
 mod pending_age;
+mod polling;
 mod reconciliation;
 // It ends what it starts with signals.
 #[cfg(unix)]
 mod restart;
+mod seeded_drift;
 mod support;
 mod way_of_an_event;
 mod webhook_function;

@@ -1,111 +1,20 @@
 //! A batch from its beginning to its report: over real HTTP, with drift of every kind put in on purpose.
 
 use crate::{
-    breaker::{Clock, NoQueue, OneKey, World, accepted},
+    batches::{Batches, found, outcomes, reconcile},
+    breaker::accepted,
     support::record,
 };
-use certbridge::local::machine::Execution;
-use certbridge_archive::Archive;
-use certbridge_batch::{BatchSync, Ended, Input};
-use certbridge_remote::{HttpSources, Snapshots};
-use certbridge_sandbox::{self as sandbox, Accredible, Credential, Fault};
+use certbridge_sandbox::{Credential, Fault};
 use certbridge_sync::{
-    audit::Actor,
-    batches::{BatchId, BatchRequest, BatchRow, BatchStatus, Batches as _, Mode},
-    memory::MemoryStore,
+    batches::BatchRequest,
     ports::{Inbox, Records, Runtime},
-    reconcile::{Drift, Outcome, Report, Verdict},
+    reconcile::{Drift, Outcome, Verdict},
     row::{InboxState, Lease},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::json;
 use std::collections::BTreeMap;
-
-type App = BatchSync<MemoryStore, HttpSources<OneKey>, Snapshots<OneKey>, NoQueue, Clock>;
-
-struct Batches {
-    app: App,
-    source: Accredible,
-    destination: sandbox::Snapshots,
-    store: MemoryStore,
-    clock: Clock,
-}
-
-impl Batches {
-    /// A source with certificates `1` to `records`, and a destination with none.
-    async fn with(records: u32) -> Self {
-        let World { source, destination, store, clock, engine } = World::start().await;
-        clock.set(Timestamp::now());
-        for id in 1..=records {
-            let id = id.to_string();
-            source.put(&id, &Credential::new(&id).at_location("loc_london"));
-        }
-        let app = BatchSync { engine, archive: Archive::memory(), signer: None };
-        Self { app, source, destination, store, clock }
-    }
-
-    /// Puts a batch on record, an hour after the last one.
-    async fn asked_for(&self, id: &str, request: BatchRequest) -> BatchId {
-        self.clock.set(self.clock.now() + SignedDuration::from_hours(1));
-        let row = BatchRow {
-            id: id.parse().unwrap(),
-            request,
-            request_digest: format!("digest-of-{id}"),
-            requested_at: self.clock.now(),
-            status: BatchStatus::Queued,
-            execution: None,
-            finished_at: None,
-            summary: None,
-            error: None,
-        };
-        self.store.register(&row).await.unwrap();
-        row.id
-    }
-
-    fn execution(&self, id: &BatchId) -> Execution {
-        Execution::new(Input { batch_id: Some(id.clone()), ..Input::default() }, &self.clock)
-    }
-
-    async fn ended(&self, id: &BatchId) -> (Ended, Report) {
-        let ended = self.execution(id).run(&self.app).await.unwrap();
-        let report = ended.report.as_ref().expect("a batch that came to its end has a report");
-        let report = self.app.archive.get_json(&format!("{report}.json")).await.unwrap().unwrap();
-        (ended, report)
-    }
-
-    async fn run(&self, id: &str) -> (Ended, Report) {
-        self.ended(&self.asked_for(id, reconcile()).await).await
-    }
-
-    async fn forced(&self, id: &str) -> (Ended, Report) {
-        self.ended(&self.asked_for(id, BatchRequest { force: true, ..reconcile() }).await).await
-    }
-
-    fn pushes(&self) -> usize {
-        self.destination.applications().len()
-    }
-}
-
-fn reconcile() -> BatchRequest {
-    BatchRequest {
-        mode: Mode::Reconcile,
-        source: "accredible".to_owned(),
-        dry_run: false,
-        force: false,
-        actor: Actor::Reconciliation,
-    }
-}
-
-fn outcomes(report: &Report) -> BTreeMap<Outcome, u64> {
-    assert!(report.adds_up(), "{report:?}");
-    report.totals.outcomes.clone()
-}
-
-/// How one record came out.
-fn found(report: &Report, id: &str) -> (Outcome, Option<Drift>, bool) {
-    let finding = report.findings.iter().find(|finding| finding.id == id);
-    finding.map_or((Outcome::Matched, None, false), |of| (of.outcome, of.drift, of.repaired))
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_import_is_a_batch_and_the_second_finds_nothing() {

@@ -5,7 +5,11 @@ use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, Credentials, Region},
 };
-use certbridge::{Local, Options, local::SecretsFile, sign::sign};
+use certbridge::{
+    Local, Options,
+    local::{POLL_EVERY, SecretsFile},
+    sign::sign,
+};
 use certbridge_mapping::{EventKey, RecordKey, digest::sha256_hex};
 use certbridge_platform::Env;
 use certbridge_sandbox::{Application, Credential, dynamodb::EmbeddedDynamoDb};
@@ -43,6 +47,7 @@ pub(crate) async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T
 /// What a test's callers present.
 pub(crate) const OPS: &str = "key-of-ops-with-every-scope";
 pub(crate) const READER: &str = "key-of-reader-without-sync";
+pub(crate) const RUNNER: &str = "key-of-runner-for-batches";
 pub(crate) const EXPIRED: &str = "key-of-ops-that-has-expired";
 /// What nobody but the senders knows.
 pub(crate) const SIGNING: [&str; 2] = ["signing-key-in-use", "signing-key-to-come"];
@@ -60,6 +65,7 @@ pub(crate) fn secrets() -> Value {
         "api-keys": {"keys": [
             key("ops-1", OPS, "ops", "sync:write", None),
             key("reader-1", READER, "reader", "records:read", None),
+            key("runner-1", RUNNER, "runner", "batch:run", None),
             key("ops-0", EXPIRED, "ops", "sync:write", Some("2020-01-01T00:00:00Z")),
         ]},
     })
@@ -104,7 +110,7 @@ pub(crate) fn confidential(secrets: &Value) -> Vec<String> {
             _ => {}
         }
     }
-    let mut found = [OPS, READER, EXPIRED].map(str::to_owned).to_vec();
+    let mut found = [OPS, READER, RUNNER, EXPIRED].map(str::to_owned).to_vec();
     gather(secrets, &mut found);
     found.retain(|text| !text.is_empty());
     found.extend(["Example Person", "person@example.com", "person-"].map(str::to_owned));
@@ -139,7 +145,7 @@ impl World {
     /// On a folder that may have been used before.
     pub(crate) async fn start_in(folder: TempDir) -> Self {
         let env = Env::from_iter::<[(&str, &str); 0]>([]);
-        let options = Options { data: folder.path().to_owned(), port: 0, sandbox: true, env };
+        let options = Options { data: folder.path().to_owned(), port: 0, sandbox: true, poll_every: POLL_EVERY, env };
         let local = Local::start(options).await.unwrap();
         let secrets = Value::Object(SecretsFile::in_folder(folder.path()).read().unwrap());
         Self { local, confidential: confidential(&secrets), folder }

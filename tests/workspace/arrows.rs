@@ -10,7 +10,9 @@ use std::{
 
 static METADATA: LazyLock<Metadata> = LazyLock::new(|| {
     let mut command = MetadataCommand::new();
-    command.manifest_path(root().join("Cargo.toml")).other_options(vec!["--locked".into(), "--offline".into()]);
+    // Of the members only: what other platforms would link need not be on this machine.
+    command.manifest_path(root().join("Cargo.toml")).no_deps();
+    command.other_options(vec!["--locked".into(), "--offline".into()]);
     command.exec().unwrap()
 });
 

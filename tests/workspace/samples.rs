@@ -1,12 +1,14 @@
 //! The sample events in `events/`: each goes through what its function itself reads it with.
 
 use crate::{files, none, root, text_of};
+use api::Api;
 use authorizer::Authorizer;
 use aws_sdk_dynamodb::{
     Client, Config,
     config::{BehaviorVersion, Credentials, Region},
     types::AttributeValue,
 };
+use certbridge_archive::Archive;
 use certbridge_mapping::{
     Definitions, Delivery, Document, Event, Keys, Kind, Reading, RecordKey, Refusal, Unreadable, Verified,
 };
@@ -19,6 +21,9 @@ use certbridge_platform::{
 use certbridge_sandbox::dynamodb::EmbeddedDynamoDb;
 use certbridge_store::{DynamoStore, Tables, schema};
 use certbridge_sync::{
+    StoreError,
+    batches::{BatchId, Executions},
+    memory::MemoryStore,
     ports::Inbox,
     row::{InboxRow, Pointer},
 };
@@ -83,9 +88,16 @@ fn event(file: &str) -> Event {
 fn every_sample_has_a_test() {
     let tested = [
         "events/README.md",
+        "events/api/batch.json",
+        "events/api/batches.json",
+        "events/api/reconcile.json",
+        "events/api/report.json",
+        "events/api/upsert.json",
         "events/authorizer/bearer.json",
         "events/authorizer/no-key.json",
         "events/authorizer/x-api-key.json",
+        "events/batch-sync/begin.json",
+        "events/batch-sync/poll.json",
         "events/notify/stream.json",
         "events/sync-certificate/dry-run.json",
         "events/sync-certificate/fetch.json",
@@ -151,6 +163,51 @@ fn requests_for_one_certificate_are_read() {
     );
     let record = plan.given(&key, &Document::given(body("given").as_ref()).unwrap()).unwrap();
     assert_eq!(plan.request(&record).unwrap().path, "/certificates/10000005/sync");
+}
+
+/// A state machine that starts whatever it is asked to.
+struct Machine;
+
+impl Executions for Machine {
+    async fn start(&self, _: &BatchId) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn batches_are_asked_for_and_told_of() {
+    let app = Api {
+        definitions: Definitions::built_in(),
+        batches: MemoryStore::new(),
+        executions: Machine,
+        archive: Archive::memory(),
+        runtime: SystemRuntime,
+        metrics: metrics("api"),
+    };
+    let ask = async |file: &str| {
+        let request = request(&format!("api/{file}.json"));
+        assert_eq!(owner(&request), Some("operations"), "{file}: whom the authorizer let in");
+        let answer = api::handle(&app, request).await;
+        (answer.status, serde_json::from_str::<Value>(&answer.body).unwrap())
+    };
+    for (file, mode) in [("reconcile", "reconcile"), ("reconcile", "reconcile"), ("upsert", "upsert")] {
+        let (status, body) = ask(file).await;
+        assert_eq!((status, &body["mode"]), (202, &json!(mode)), "{file}");
+    }
+    let (status, body) = ask("batches").await;
+    assert_eq!((status, body["batches"].as_array().map(Vec::len)), (200, Some(2)));
+    let (status, body) = ask("batch").await;
+    assert_eq!((status, &body["dry_run"], &body["requested_by"]), (200, &json!(true), &json!("operations")));
+    let (status, body) = ask("report").await;
+    assert_eq!((status, &body["detail"]), (404, &json!("The batch is not over yet.")));
+}
+
+#[test]
+fn a_batch_begins_and_a_poll_is_made() {
+    let task = serde_json::from_value(sample("batch-sync/begin.json")).unwrap();
+    let certbridge_batch::Task::Begin(start) = task else { panic!("{task:?}") };
+    assert_eq!((start.input.source.as_deref(), start.input.batch_id), (Some("accredible"), None));
+    assert_eq!(sample("batch-sync/poll.json"), json!({"task": "poll"}));
 }
 
 /// The secret `api-keys`, as the samples' README gives it.

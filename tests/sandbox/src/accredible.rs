@@ -166,8 +166,7 @@ impl Accredible {
 
     /// Says when a credential last changed. `false` if there is none.
     pub fn set_updated_at(&self, id: &str, updated_at: Timestamp) -> bool {
-        let found = self.inner.credentials.get(id);
-        found.map(|stored| self.inner.credentials.put(id, Stored { updated_at, ..stored })).is_some()
+        self.inner.set_updated_at(id, updated_at)
     }
 
     /// Refuses every cursor that was handed out until now.
@@ -212,6 +211,7 @@ fn control() -> Vec<Route<Arc<Inner>>> {
         ("GET", "/_sandbox/credentials", get(list)),
         ("PUT", "/_sandbox/credentials/{id}", put(put_credential)),
         ("DELETE", "/_sandbox/credentials/{id}", delete(delete_credential)),
+        ("PUT", "/_sandbox/credentials/{id}/updated_at", put(put_updated_at)),
         ("DELETE", "/_sandbox/cursors", delete(expire_cursors)),
     ]
 }
@@ -242,6 +242,11 @@ impl Inner {
     fn authorize(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let given = headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes() == self.authorization.as_bytes());
         if given { Ok(()) } else { Err(Refusal::Denied) }
+    }
+
+    fn set_updated_at(&self, id: &str, updated_at: Timestamp) -> bool {
+        let found = self.credentials.get(id);
+        found.map(|stored| self.credentials.put(id, Stored { updated_at, ..stored })).is_some()
     }
 
     fn put(&self, id: &str, credential: Value) {
@@ -278,11 +283,11 @@ async fn search(
     let after = after.map(|place| place.ok_or_else(Search::bad_cursor)).transpose()?.flatten();
     let (found, items) = inner.credentials.read(|rows| {
         let found = search.find(rows.iter(), after.as_ref())?;
-        let shown = found.ids.iter().filter(|id| struck.shows(id));
-        let items: Vec<_> = shown.filter_map(|id| rows.get(id).map(|stored| stored.item(id))).collect();
+        let shown = found.ids.iter().filter_map(|id| Some((id.clone(), rows.get(id)?.item(id))));
+        let items = struck.shown(shown.collect());
         Ok::<_, BadSearch>((found, items))
     })?;
-    let mut meta = json!({ "count": found.count, "from": search.offset(), "size": search.size() });
+    let mut meta = json!({ "count": struck.announced(found.count), "from": search.offset(), "size": search.size() });
     // A page that has items has a cursor, the last one too: then the next page is empty.
     if struck.repeats() {
         meta["cursor"] = inner.cursors.issue(&after).into();
@@ -317,4 +322,19 @@ async fn put_credential(
 
 async fn delete_credential(State(inner): State<Arc<Inner>>, Path(id): Path<String>) -> StatusCode {
     if inner.credentials.remove(&id) { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpdatedAt {
+    updated_at: Timestamp,
+}
+
+async fn put_updated_at(
+    State(inner): State<Arc<Inner>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, Unreadable> {
+    let UpdatedAt { updated_at } = json_body(&body)?;
+    Ok(if inner.set_updated_at(&id, updated_at) { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND })
 }

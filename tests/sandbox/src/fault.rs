@@ -1,6 +1,8 @@
 //! What a provider can be told to do wrong.
 
+use crate::accredible::merge;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// A fault. "Handled" is all that the request asks for, as if there were no fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +44,19 @@ pub enum Fault {
         /// The id.
         id: String,
     },
+    /// Handled, but a listing shows what has this id twice, the second time with these members in place of its own.
+    Twice {
+        /// The id.
+        id: String,
+        /// The members.
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        changed: Map<String, Value>,
+    },
+    /// Handled, but a listing says that it has so many items.
+    Announce {
+        /// How many.
+        count: usize,
+    },
 }
 
 /// The fault of a request, as its handler sees it: some faults take its help.
@@ -60,8 +75,27 @@ impl Struck {
     }
 
     /// Whether a listing shows what has this id.
-    pub(crate) fn shows(&self, id: &str) -> bool {
+    fn shows(&self, id: &str) -> bool {
         !matches!(&self.0, Some(Fault::Hide { id: hidden }) if hidden == id)
+    }
+
+    /// The items of a page as they are shown, each with its id.
+    pub(crate) fn shown(&self, items: Vec<(String, Value)>) -> Vec<Value> {
+        let twice = match &self.0 {
+            Some(Fault::Twice { id, changed }) => items.iter().find(|(of, _)| of == id).map(|(_, item)| {
+                let mut item = item.clone();
+                merge(&mut item, &Value::Object(changed.clone()));
+                item
+            }),
+            _ => None,
+        };
+        let shown = items.into_iter().filter(|(id, _)| self.shows(id)).map(|(_, item)| item);
+        shown.chain(twice).collect()
+    }
+
+    /// How many items a listing says that it has, of so many.
+    pub(crate) fn announced(&self, count: usize) -> usize {
+        if let Some(Fault::Announce { count }) = &self.0 { *count } else { count }
     }
 }
 
@@ -163,6 +197,8 @@ mod tests {
             (r#"{"fault":"halfway"}"#, Fault::Halfway),
             (r#"{"fault":"repeat"}"#, Fault::Repeat),
             (r#"{"fault":"hide","id":"7"}"#, Fault::Hide { id: "7".into() }),
+            (r#"{"fault":"twice","id":"7"}"#, Fault::Twice { id: "7".into(), changed: Map::new() }),
+            (r#"{"fault":"announce","count":9}"#, Fault::Announce { count: 9 }),
         ] {
             assert_eq!(serde_json::from_str::<FaultRule>(text).unwrap(), fault.always());
         }

@@ -250,7 +250,7 @@ async fn exchange(
     parts.extensions.insert(Struck(fault.clone()));
     let handled = next.run(Request::from_parts(parts, Body::from(body)));
     let answer = match fault {
-        None | Some(Fault::Repeat | Fault::Hide { .. }) => handled.await,
+        None | Some(Fault::Repeat | Fault::Hide { .. } | Fault::Twice { .. } | Fault::Announce { .. }) => handled.await,
         Some(Fault::Delay { ms }) => {
             tokio::time::sleep(Duration::from_millis(ms)).await;
             handled.await

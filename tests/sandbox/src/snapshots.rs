@@ -380,8 +380,8 @@ async fn list(
     } else {
         last.map(|last| inner.cursors.issue(&Some(last)))
     };
-    let shown = rows.iter().take(limit).filter(|(id, _)| struck.shows(id));
-    let certificates: Vec<_> = shown.map(|(_, certificate)| certificate).collect();
+    let shown = rows.into_iter().take(limit).map(|(id, certificate)| (id, json!(certificate))).collect();
+    let (certificates, total) = (struck.shown(shown), struck.announced(total));
     Ok(Json(json!({ "certificates": certificates, "next_cursor": next_cursor, "total": total })))
 }
 
