@@ -1,13 +1,16 @@
 //! The invariants, as the tables and the destination show them.
 
-use crate::world::{HINTS, State, World};
+use crate::{
+    play::Simulation,
+    world::{HINTS, State, World},
+};
 use certbridge_mapping::{RecordKey, digest::canonical_json};
 use certbridge_sync::{
-    Plans,
     audit::{Action, Cause, Outcome, verify_chain},
     memory::MemoryStore,
     row::{InboxRow, InboxState},
 };
+use jiff::SignedDuration;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What must hold after every step.
@@ -91,8 +94,12 @@ pub(crate) fn appended_by_holder(tables: &MemoryStore, seen: &mut BTreeMap<Recor
 /// saw it.
 fn is_of_nothing(row: &InboxRow, world: &World) -> bool {
     let record = row.event.as_ref().map(|event| &event.record);
-    let gone = record.is_some_and(|key| key.source == HINTS && !world.lock().source.contains_key(key.id.as_str()));
-    gone && row.state == InboxState::Quarantined
+    let was_gone = |key: &RecordKey| {
+        let state = world.lock();
+        // It may have come back since, and nobody was told.
+        key.source == HINTS && state.past.had(&key.to_string(), &None, row.received_at - SignedDuration::from_secs(1))
+    };
+    record.is_some_and(was_gone) && row.state == InboxState::Quarantined
 }
 
 /// What must hold once nothing is under way any more.
@@ -106,25 +113,26 @@ pub(crate) fn at_rest(tables: &MemoryStore, world: &World) -> Result<(), String>
 }
 
 /// Whether the destination holds the newest committed state of every record, and that is the source's.
-pub(crate) fn converged(
-    tables: &MemoryStore,
-    world: &World,
-    plans: &Plans,
-    newest: &BTreeMap<String, String>,
-) -> Result<(), String> {
+pub(crate) fn converged(simulation: &Simulation) -> Result<(), String> {
+    let Simulation { tables, world, plans, newest, .. } = simulation;
     for row in tables.record_rows() {
         let Some(state) = &row.state else { continue };
         let request =
             plans.of(&row.key.source).unwrap().request(&state.record).map_err(|problems| problems.to_string())?;
         let world = world.lock();
+        let gone = row.key.source == HINTS && !world.source.contains_key(row.key.id.as_str());
+        // Of a deletion that nobody is told of, a person is told, unless the definition says to pass it on.
+        let left = simulation.untold.get(&row.key.to_string()).is_some_and(|untold| *untold) && !simulation.deletes;
+        let deleted = state.record.is_deleted();
+        if gone && left && !deleted {
+            continue;
+        }
         let held = world.destination.get(&request.path);
         if held.map(canonical_json) != Some(canonical_json(&request.body)) {
             return Err(format!("{}: the destination holds {held:?}, committed is {}", row.key, request.body));
         }
         let title = state.record.to_fields()["title"].clone();
-        let deleted = state.record.is_deleted();
         let wanted = newest.get(&row.key.to_string()).map(String::as_str);
-        let gone = row.key.source == HINTS && !world.source.contains_key(row.key.id.as_str());
         if gone != deleted && row.key.source == HINTS {
             return Err(format!(
                 "{}: the source {} it, committed is {title}",

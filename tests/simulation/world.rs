@@ -1,5 +1,7 @@
 //! The world that a run is set in: time, chance, the providers, the stream and the queue.
 
+use crate::past::{Carrier, Past, Seen};
+use certbridge_batch::Ended;
 use certbridge_mapping::{EventKey, RecordKey, Request};
 use certbridge_sync::{
     ports::{Fetched, Pushed},
@@ -52,6 +54,22 @@ pub(crate) struct State {
     pub(crate) unnoticed: BTreeSet<String>,
     /// Events of which a worker noted that they must be pushed.
     pub(crate) excused: BTreeSet<String>,
+    /// The hidden history of the source.
+    pub(crate) past: Past,
+    /// The executions of batches, by name.
+    pub(crate) executions: BTreeMap<String, Seen>,
+    /// The processes that carry them, by number.
+    pub(crate) carriers: BTreeMap<u64, Carrier>,
+    /// Executions that came to their end, and have not been looked at yet.
+    pub(crate) ended_batches: Vec<(String, Ended)>,
+    /// When each record was first told to the destination, by path. Gone once it is removed there.
+    pub(crate) arrived: BTreeMap<String, Timestamp>,
+    /// When the first of those wakes up that sleep.
+    pub(crate) wakes_at: Timestamp,
+    /// How many writes changed no event and no record.
+    pub(crate) writes_aside: u64,
+    /// How many requests were applied.
+    pub(crate) applications: u64,
     /// What happened, for a failing seed.
     pub(crate) story: Vec<String>,
 }
@@ -60,6 +78,8 @@ pub(crate) struct State {
 pub(crate) struct Application {
     pub(crate) request: Request,
     pub(crate) idempotency_key: String,
+    /// The process that sent it.
+    pub(crate) process: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -87,6 +107,14 @@ impl World {
             fault: None,
             unnoticed: BTreeSet::new(),
             excused: BTreeSet::new(),
+            past: Past::default(),
+            executions: BTreeMap::new(),
+            carriers: BTreeMap::new(),
+            ended_batches: Vec::new(),
+            arrived: BTreeMap::new(),
+            wakes_at: Timestamp::MAX,
+            writes_aside: 0,
+            applications: 0,
             story: Vec::new(),
         })))
     }
@@ -142,6 +170,10 @@ impl World {
         if over {
             state.unnoticed.insert(application.idempotency_key.clone());
         }
+        state.told(Some(application.process), &application.idempotency_key, &application.request, !over);
+        state.applications += 1;
+        let now = state.now;
+        state.arrived.entry(application.request.path.clone()).or_insert(now);
         let title = application.request.body["title"].clone();
         let line =
             format!("{} applied {} {title}{}", state.now, application.idempotency_key, if over { " late" } else { "" });
