@@ -1,8 +1,9 @@
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{
-    Attribute, Attributes, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, WriteMultipart, aws::AmazonS3,
-    aws::AmazonS3Builder, local::LocalFileSystem, memory::InMemory, path::Path, signer::Signer,
+    Attribute, Attributes, Certificate, ClientOptions, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions,
+    WriteMultipart, aws::AmazonS3, aws::AmazonS3Builder, local::LocalFileSystem, memory::InMemory, path::Path,
+    signer::Signer,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
@@ -79,9 +80,10 @@ impl Archive {
         match address.scheme() {
             "s3" => {
                 let name = address.host_str().ok_or_else(|| fault("names no bucket"))?;
-                let mut builder = AmazonS3Builder::from_env().with_bucket_name(name);
+                let options = trusting()?.with_allow_http(endpoint.is_some_and(|url| url.starts_with("http://")));
+                let mut builder = AmazonS3Builder::from_env().with_bucket_name(name).with_client_options(options);
                 if let Some(endpoint) = endpoint {
-                    builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
+                    builder = builder.with_endpoint(endpoint);
                 }
                 let bucket = Arc::new(builder.build()?);
                 let root = Path::from_url_path(address.path()).map_err(object_store::Error::from)?;
@@ -231,6 +233,15 @@ impl ObjectWriter {
         self.0.finish().await?;
         Ok(())
     }
+}
+
+/// What trusts the roots compiled in, and none of the machine's, which may have none.
+fn trusting() -> Result<ClientOptions, ArchiveError> {
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+    let options = ClientOptions::new().with_no_system_certificates(true);
+    roots
+        .map(|root| Certificate::from_der(root))
+        .try_fold(options, |options, root| Ok(options.with_root_certificate(root?)))
 }
 
 /// A value as a line of JSON, to stand at a path.
