@@ -2,7 +2,7 @@
 // The futures of the SDK, of the runtime and of a handler lie deep in one another.
 #![recursion_limit = "256"]
 
-use batch_sync::{App, Config, Failed, handle, signer};
+use batch_sync::{App, Config, handle, signer};
 use certbridge_archive::Archive;
 use certbridge_batch::BatchSync;
 use certbridge_platform::{Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, http, logs, metrics::NAMESPACE};
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let ends_at = http::ends_at(&event.context).unwrap_or_else(|| SystemRuntime.now() + UNTOLD);
         let request_id = event.context.request_id;
-        Ok::<Value, Failed>(handle(app, event.payload, &request_id, ends_at).await?)
+        handle(app, event.payload, &request_id, ends_at).await
     }))
     .await
 }
