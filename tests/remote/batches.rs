@@ -2,7 +2,7 @@
 
 use crate::{
     raw::Raw,
-    support::{BRIEF, Keys, PATIENT, destination, failed, http, request, snapshots, snapshots_definition},
+    support::{BRIEF, Keys, PATIENT, destination, failed, http, record, request, snapshots, snapshots_definition},
 };
 use certbridge_mapping::{DestinationDefinition, Request};
 use certbridge_remote::Snapshots;
@@ -73,7 +73,7 @@ async fn half_a_batch_is_in_doubt_and_repeated_without_harm() {
     assert_eq!((server.applications().len(), server.certificate_ids().len()), (3, 3));
     // A single request has no half.
     server.server().add_fault(Fault::Halfway.once());
-    failed(snapshots(&server.url()).push(&request("4"), "k", PATIENT).await, RemoteClass::Failed);
+    failed(snapshots(&server.url()).push(&record("1"), &request("4"), "k", PATIENT).await, RemoteClass::Failed);
     assert!(server.certificate("4").is_some());
 }
 

@@ -143,12 +143,13 @@ async fn the_sandboxs_contract_takes_our_requests() {
     }
     let prism = Prism::start(&Path::new(env!("CARGO_MANIFEST_DIR")).join("sandbox/openapi.json"));
     let snapshots = snapshots(&prism.url);
-    let pushed = snapshots.push(&request("10000005"), "certificate#accredible#10000005#1", PATIENT).await.unwrap();
+    let pushed =
+        snapshots.push(&record("1"), &request("10000005"), "certificate#accredible#10000005#1", PATIENT).await.unwrap();
     assert!(pushed.request_id.is_some());
     assert_eq!(snapshots.check_location("loc_london", PATIENT).await, Ok(LocationCheck::Known));
     let mut bad = request("10000005");
     bad.body["user_id"] = serde_json::Value::Null;
-    failed(snapshots.push(&bad, "k", PATIENT).await, RemoteClass::Rejected);
+    failed(snapshots.push(&record("1"), &bad, "k", PATIENT).await, RemoteClass::Rejected);
 
     let requests = [request("10000006"), request("10000005"), request("10000007")];
     let told = snapshots.push_batch("b-1", &requests, "b-1#1", PATIENT).await.unwrap();

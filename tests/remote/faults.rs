@@ -15,11 +15,11 @@ async fn a_status_is_answered_and_nothing_applied() {
     server.server().add_fault(fault.times(2).on("POST", "/certificates/1"));
     let snapshots = snapshots(&server.url());
     for _ in 0..2 {
-        let error = failed(snapshots.push(&request("1"), "k", PATIENT).await, RemoteClass::Throttled);
+        let error = failed(snapshots.push(&record("1"), &request("1"), "k", PATIENT).await, RemoteClass::Throttled);
         assert_eq!(error.retry_after, Some(Duration::from_secs(9)));
     }
     assert!(server.applications().is_empty());
-    snapshots.push(&request("1"), "k", PATIENT).await.unwrap();
+    snapshots.push(&record("1"), &request("1"), "k", PATIENT).await.unwrap();
     assert_eq!(server.applications().len(), 1);
 }
 
@@ -28,9 +28,9 @@ async fn a_cut_applies_nothing() {
     let server = destination().await;
     server.server().add_fault(Fault::Cut.once());
     let snapshots = snapshots(&server.url());
-    failed(snapshots.push(&request("1"), "k", PATIENT).await, RemoteClass::Unanswered);
+    failed(snapshots.push(&record("1"), &request("1"), "k", PATIENT).await, RemoteClass::Unanswered);
     assert!(server.applications().is_empty());
-    snapshots.push(&request("1"), "k", PATIENT).await.unwrap();
+    snapshots.push(&record("1"), &request("1"), "k", PATIENT).await.unwrap();
     assert_eq!(server.applications().len(), 1);
     let log = server.server().requests();
     assert_eq!((log[0].status, log[1].status), (None, Some(200)));
@@ -42,9 +42,9 @@ async fn a_lost_answer_is_applied_once_whatever_is_repeated() {
     let server = destination().await;
     server.server().add_fault(Fault::AnswerLost.once());
     let snapshots = snapshots(&server.url());
-    failed(snapshots.push(&request("1"), "k", PATIENT).await, RemoteClass::Unanswered);
+    failed(snapshots.push(&record("1"), &request("1"), "k", PATIENT).await, RemoteClass::Unanswered);
     assert_eq!(server.applications().len(), 1);
-    snapshots.push(&request("1"), "k", PATIENT).await.unwrap();
+    snapshots.push(&record("1"), &request("1"), "k", PATIENT).await.unwrap();
     assert_eq!(server.applications().len(), 1);
 }
 
@@ -53,11 +53,11 @@ async fn what_is_applied_late_regresses_what_came_after() {
     let server = destination().await;
     server.server().add_fault(Fault::AppliedLate { ms: None }.once());
     let snapshots = snapshots(&server.url());
-    failed(snapshots.push(&request("1"), "old", PATIENT).await, RemoteClass::Unanswered);
+    failed(snapshots.push(&record("1"), &request("1"), "old", PATIENT).await, RemoteClass::Unanswered);
     assert!(server.applications().is_empty());
     let mut newer = request("1");
     newer.body["title"] = "newer".into();
-    snapshots.push(&newer, "new", PATIENT).await.unwrap();
+    snapshots.push(&record("1"), &newer, "new", PATIENT).await.unwrap();
     assert_eq!(server.certificate("1").unwrap(), newer.body);
     assert_eq!(server.server().release_late().await, 1);
     assert_eq!(server.certificate("1").unwrap(), request("1").body);
@@ -70,8 +70,8 @@ async fn what_is_applied_late_is_not_applied_twice_under_one_key() {
     let server = destination().await;
     server.server().add_fault(Fault::AppliedLate { ms: None }.once());
     let snapshots = snapshots(&server.url());
-    failed(snapshots.push(&request("1"), "k", PATIENT).await, RemoteClass::Unanswered);
-    snapshots.push(&request("1"), "k", PATIENT).await.unwrap();
+    failed(snapshots.push(&record("1"), &request("1"), "k", PATIENT).await, RemoteClass::Unanswered);
+    snapshots.push(&record("1"), &request("1"), "k", PATIENT).await.unwrap();
     server.server().release_late().await;
     assert_eq!(server.applications().len(), 1);
 }
@@ -80,7 +80,7 @@ async fn what_is_applied_late_is_not_applied_twice_under_one_key() {
 async fn what_is_applied_late_comes_by_itself_too() {
     let server = destination().await;
     server.server().add_fault(Fault::AppliedLate { ms: Some(1) }.once());
-    failed(snapshots(&server.url()).push(&request("1"), "k", PATIENT).await, RemoteClass::Unanswered);
+    failed(snapshots(&server.url()).push(&record("1"), &request("1"), "k", PATIENT).await, RemoteClass::Unanswered);
     let applied = async {
         while server.applications().is_empty() {
             tokio::task::yield_now().await;
@@ -111,6 +111,6 @@ async fn a_wrong_body_is_unusable_for_a_fetch_and_no_matter_for_a_push() {
     source.server().add_fault(Fault::WrongBody.once());
     failed(sources(&source.url()).fetch(&plan(), &record("1"), PATIENT).await, RemoteClass::Unusable);
     server.server().add_fault(Fault::WrongBody.once());
-    let pushed = snapshots(&server.url()).push(&request("1"), "k", PATIENT).await.unwrap();
+    let pushed = snapshots(&server.url()).push(&record("1"), &request("1"), "k", PATIENT).await.unwrap();
     assert_eq!((pushed.request_id, server.applications().len()), (None, 1));
 }

@@ -88,7 +88,7 @@ async fn fetch(url: &str, timeout: Duration) -> Result<Fetched, RemoteError> {
 }
 
 async fn push(url: &str, timeout: Duration) -> Result<Pushed, RemoteError> {
-    snapshots(url).push(&request("1"), "key-1", timeout).await
+    snapshots(url).push(&record("1"), &request("1"), "key-1", timeout).await
 }
 
 #[tokio::test]

@@ -15,11 +15,11 @@ use serde_json::json;
 async fn a_push_is_applied_once_under_its_key() {
     let server = destination().await;
     let snapshots = snapshots(&server.url());
-    let first = snapshots.push(&request("1"), "certificate#accredible#1#7", PATIENT).await.unwrap();
-    let again = snapshots.push(&request("1"), "certificate#accredible#1#7", PATIENT).await.unwrap();
+    let first = snapshots.push(&record("1"), &request("1"), "certificate#accredible#1#7", PATIENT).await.unwrap();
+    let again = snapshots.push(&record("1"), &request("1"), "certificate#accredible#1#7", PATIENT).await.unwrap();
     assert!(first.request_id.is_some());
     assert_eq!(first, again);
-    let other = snapshots.push(&request("1"), "certificate#accredible#1#8", PATIENT).await.unwrap();
+    let other = snapshots.push(&record("1"), &request("1"), "certificate#accredible#1#8", PATIENT).await.unwrap();
     assert_ne!(first, other);
     let keys: Vec<_> = server.applications().into_iter().map(|applied| applied.idempotency_key.unwrap()).collect();
     assert_eq!(keys, ["certificate#accredible#1#7", "certificate#accredible#1#8"]);
@@ -33,7 +33,7 @@ async fn a_mapped_record_is_what_arrives() {
     let body = json!({ "user_id": "u", "issue_date": "2026-01-31", "location_id": "loc_london" });
     let record = plan.given(&key, &Document::given(body.to_string().as_bytes()).unwrap()).unwrap();
     let request = plan.request(&record).unwrap();
-    snapshots(&server.url()).push(&request, "k", PATIENT).await.unwrap();
+    snapshots(&server.url()).push(&record("1"), &request, "k", PATIENT).await.unwrap();
     assert_eq!(server.certificate("1").unwrap(), request.body);
 }
 
@@ -41,7 +41,7 @@ async fn a_mapped_record_is_what_arrives() {
 async fn method_path_key_and_body_are_the_requests_own() {
     let raw = Raw::answering("200 OK", "");
     let put = Request { method: Method::Put, path: "/a%2Fb/%C3%A9".into(), body: json!({ "a": "é" }) };
-    let pushed = snapshots(&format!("{}/base/", raw.url)).push(&put, "a b#é%\n", PATIENT).await.unwrap();
+    let pushed = snapshots(&format!("{}/base/", raw.url)).push(&record("1"), &put, "a b#é%\n", PATIENT).await.unwrap();
     assert_eq!(pushed.request_id, None);
     let seen = raw.requests.recv().unwrap();
     assert!(seen.starts_with("PUT /base/a%2Fb/%C3%A9 HTTP/1.1\r\n"), "{seen}");
@@ -64,7 +64,7 @@ async fn request_ids_come_from_the_header_or_the_body() {
         ("204 No Content", "", None),
     ] {
         let raw = Raw::answering(head, body);
-        let pushed = snapshots(&raw.url).push(&request("1"), "k", PATIENT).await.unwrap();
+        let pushed = snapshots(&raw.url).push(&record("1"), &request("1"), "k", PATIENT).await.unwrap();
         assert_eq!(pushed.request_id.as_deref(), id, "{head} {body}");
     }
 }
@@ -75,7 +75,7 @@ async fn a_rejected_push_names_its_fields() {
     let mut bad = request("1");
     bad.body["location_id"] = json!("loc_atlantis");
     bad.body["user_id"] = json!("");
-    let error = failed(snapshots(&server.url()).push(&bad, "k", PATIENT).await, RemoteClass::Rejected);
+    let error = failed(snapshots(&server.url()).push(&record("1"), &bad, "k", PATIENT).await, RemoteClass::Rejected);
     assert_eq!(
         error.message,
         "422 Unprocessable Entity, names invalid_certificate, location_id, required, unknown, user_id"
@@ -87,10 +87,10 @@ async fn a_rejected_push_names_its_fields() {
 async fn no_such_route_is_misrouted() {
     let server = destination().await;
     let lost = Request { path: "/elsewhere".into(), ..request("1") };
-    failed(snapshots(&server.url()).push(&lost, "k", PATIENT).await, RemoteClass::Misrouted);
+    failed(snapshots(&server.url()).push(&record("1"), &lost, "k", PATIENT).await, RemoteClass::Misrouted);
     for path in ["@example.com", "elsewhere", "/..", "/a b"] {
         let lost = Request { path: path.into(), ..request("1") };
-        failed(snapshots(&server.url()).push(&lost, "k", PATIENT).await, RemoteClass::Misrouted);
+        failed(snapshots(&server.url()).push(&record("1"), &lost, "k", PATIENT).await, RemoteClass::Misrouted);
     }
     assert_eq!(server.server().requests().len(), 1);
 }
@@ -100,7 +100,7 @@ async fn a_refused_key_is_noted() {
     let server = destination().await;
     let keys = Keys::answering(Ok(Some("wr0ng")));
     let snapshots = Snapshots::new(http(), keys.clone(), &server.url(), snapshots_definition()).unwrap();
-    failed(snapshots.push(&request("1"), "k", PATIENT).await, RemoteClass::Unauthorized);
+    failed(snapshots.push(&record("1"), &request("1"), "k", PATIENT).await, RemoteClass::Unauthorized);
     assert_eq!(keys.refused(), ["destinations/snapshots"]);
 }
 
@@ -116,6 +116,6 @@ fn only_a_safe_address_is_taken() {
 async fn a_timeout_shorter_than_the_answer_is_no_answer() {
     let server = destination().await;
     server.server().add_fault(certbridge_sandbox::Fault::Hang.always());
-    failed(snapshots(&server.url()).push(&request("1"), "k", BRIEF).await, RemoteClass::Unanswered);
+    failed(snapshots(&server.url()).push(&record("1"), &request("1"), "k", BRIEF).await, RemoteClass::Unanswered);
     assert!(server.applications().is_empty());
 }

@@ -111,7 +111,13 @@ impl SimDestination {
 }
 
 impl Destination for SimDestination {
-    async fn push(&self, request: &Request, idempotency_key: &str, _timeout: Duration) -> Result<Pushed, RemoteError> {
+    async fn push(
+        &self,
+        _key: &RecordKey,
+        request: &Request,
+        idempotency_key: &str,
+        _timeout: Duration,
+    ) -> Result<Pushed, RemoteError> {
         let world = &self.world;
         world.lock().writes(self.process.number, "a push");
         point().await;

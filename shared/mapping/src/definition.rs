@@ -3,13 +3,14 @@
 use crate::{
     destination::DestinationDefinition,
     event::EventRules,
-    field::{Fields, Places, Tables},
+    field::{Fields, Places, Tables, only},
     rate::Rate,
     record::{Kind, RecordId},
     verify::Scheme,
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json_path::JsonPath;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
@@ -60,12 +61,18 @@ pub struct SourceDefinition {
 pub struct RecordRules {
     /// Where the content comes from: the delivery itself, or the source's API, of which the delivery is only a hint.
     pub content: Content,
-    /// The path of one record at the source's API, in which `{id}` stands for its id.
+    /// Where a delivery carries the record, if it does not always: one that has nothing there is only a hint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried_at: Option<JsonPath>,
+    /// The path of one record at the source's API, in which `{id}` stands for its id. It may have a query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fetch_path: Option<String>,
     /// Where a fetched record says when it last changed, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fetched_version: Option<JsonPath>,
+    /// Where a fetched record has its revision, if the source counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched_revision: Option<JsonPath>,
     /// From the source's fields to the canonical ones.
     pub fields: Fields,
     /// How the source's listing shows a record, if the source can be listed.
@@ -103,6 +110,41 @@ pub enum Content {
     Payload,
     /// It is fetched from the source's API.
     Fetched,
+    /// The delivery carries it or, where it has nothing at `carried_at`, it is fetched.
+    Either,
+}
+
+impl RecordRules {
+    /// Whether a delivery carries the record, rather than being a hint.
+    pub(crate) fn carried_by(&self, document: &Value) -> bool {
+        match self.content {
+            Content::Payload => true,
+            Content::Fetched => false,
+            Content::Either => {
+                let found = self.carried_at.as_ref().and_then(|path| only(path, document));
+                found.is_some_and(|value| !value.is_null())
+            }
+        }
+    }
+
+    fn content_faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let path = self.fetch_path.as_deref();
+        if self.content != Content::Payload && !path.is_some_and(|path| path.contains("{id}")) {
+            faults.push("fetch_path: a path with {id}, since the content is fetched".into());
+        }
+        if path.is_some_and(|path| !path.starts_with('/')) {
+            faults.push("fetch_path: it begins with a slash".into());
+        }
+        match (self.content, &self.carried_at) {
+            (Content::Either, None) => faults.push("carried_at: a path, since the content is either's".into()),
+            (Content::Payload | Content::Fetched, Some(_)) => {
+                faults.push("carried_at: only with content = \"either\"".into());
+            }
+            _ => {}
+        }
+        faults
+    }
 }
 
 fn default_retry_status() -> u16 {
@@ -141,20 +183,14 @@ impl SourceDefinition {
             let at = |fault: String| format!("records.{kind}: {fault}");
             faults.extend(rules.fields.faults(&self.tables).into_iter().map(at));
             faults.extend(rules.fields.canonical_faults(*kind).into_iter().map(at));
-            let path = rules.fetch_path.as_deref();
-            if rules.content == Content::Fetched && !path.is_some_and(|path| path.contains("{id}")) {
-                faults.push(at("fetch_path: a path with {id}, since the content is fetched".into()));
-            }
-            if path.is_some_and(|path| !path.starts_with('/')) {
-                faults.push(at("fetch_path: it begins with a slash".into()));
-            }
+            faults.extend(rules.content_faults().into_iter().map(at));
             if let Some(listed) = &rules.listed {
                 let own = rules.fields.places_faults(&listed.fields, *kind, &self.tables);
                 faults.extend(own.into_iter().map(|fault| at(format!("listed.{fault}"))));
                 if listed.poll && listed.changed_at.is_none() {
                     faults.push(at("listed.poll: only with `changed_at`, which tells one change from the next".into()));
                 }
-                if listed.poll && rules.content == Content::Payload {
+                if listed.poll && rules.content != Content::Fetched {
                     faults
                         .push(at("listed.poll: only with content = \"fetched\", since a listing is no payload".into()));
                 }
@@ -224,6 +260,15 @@ impl DefinitionError {
     }
 }
 
+/// The definitions that are compiled in, by their files under `config/`.
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("sources/accredible.toml", include_str!("../../../config/sources/accredible.toml")),
+    ("sources/certifylize.toml", include_str!("../../../config/sources/certifylize.toml")),
+    ("sources/17hats.toml", include_str!("../../../config/sources/17hats.toml")),
+    ("sources/acculynx.toml", include_str!("../../../config/sources/acculynx.toml")),
+    ("destinations/snapshots.toml", include_str!("../../../config/destinations/snapshots.toml")),
+];
+
 /// The definitions in force. A broken one is left out alone, and kept as an error for the alarm.
 #[derive(Debug, Clone, Default)]
 pub struct Definitions {
@@ -236,11 +281,9 @@ impl Definitions {
     /// The definitions that stand under `config/` in the repository.
     pub fn built_in() -> Self {
         let mut definitions = Self::default();
-        definitions.add_source("sources/accredible.toml", include_str!("../../../config/sources/accredible.toml"));
-        definitions.add_destination(
-            "destinations/snapshots.toml",
-            include_str!("../../../config/destinations/snapshots.toml"),
-        );
+        for (file, text) in BUILT_IN {
+            definitions.add(file, text);
+        }
         definitions
     }
 
@@ -253,11 +296,7 @@ impl Definitions {
             let broken = definitions.errors.len();
             let (folder, name) = file.split_once('/').unwrap_or(("sources", file));
             let name = name.strip_suffix(".toml").unwrap_or(name);
-            if folder == "destinations" {
-                definitions.add_destination(file, text);
-            } else {
-                definitions.add_source(file, text);
-            }
+            definitions.add(file, text);
             if definitions.errors.len() > broken {
                 if folder == "destinations" {
                     definitions.destinations.remove(name);
@@ -267,6 +306,14 @@ impl Definitions {
             }
         }
         definitions
+    }
+
+    fn add(&mut self, file: &str, text: &str) {
+        if file.starts_with("destinations/") {
+            self.add_destination(file, text);
+        } else {
+            self.add_source(file, text);
+        }
     }
 
     /// Adds a source, over one of the same name. A broken definition, or one whose names are taken by another source,

@@ -1,7 +1,7 @@
 //! What a proven delivery says: which event it is, and of which record it speaks.
 
 use crate::{
-    definition::{Content, RecordRules},
+    definition::RecordRules,
     digest::sha256_of_parts,
     document::Document,
     either::PathOr,
@@ -113,6 +113,21 @@ pub enum Order {
     Time(Timestamp),
 }
 
+impl Order {
+    /// The clock domain of a source's counters, or of its times.
+    pub(crate) fn domain(source: &str, counted: bool) -> String {
+        format!("{source}/{}", if counted { "revision" } else { "time" })
+    }
+}
+
+impl Version {
+    /// Whether its counter or time is an earlier one of the same clock, whatever the operation.
+    pub fn is_before(&self, other: &Self) -> bool {
+        let comparable = std::mem::discriminant(&self.at) == std::mem::discriminant(&other.at);
+        self.domain == other.domain && comparable && self.at < other.at
+    }
+}
+
 impl PartialOrd for Version {
     /// `None` across clock domains.
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
@@ -172,11 +187,16 @@ pub struct EventRules {
     /// Where the sender's id of the event stands. Without it, one is derived from type, record, time and body.
     #[serde(default)]
     pub id: Option<OneOrMany<EventPlace>>,
+    /// Whether the body is part of the event's identity besides that id, since nothing proves the id: else whoever could
+    /// change an unsigned header could make one event pass for another.
+    #[serde(default)]
+    pub id_with_body: bool,
     /// Where its type stands.
     #[serde(rename = "type")]
     pub type_: OneOrMany<EventPlace>,
-    /// Where the record's id stands.
-    pub record_id: OneOrMany<EventPlace>,
+    /// Where the record's id stands, for types that do not say so themselves.
+    #[serde(default)]
+    pub record_id: Option<OneOrMany<EventPlace>>,
     /// Where its time stands.
     pub time: OneOrMany<EventPlace>,
     /// Where the record's revision stands, if the sender counts.
@@ -185,6 +205,10 @@ pub struct EventRules {
     /// Where it stands on whose behalf the sender acted.
     #[serde(default)]
     pub on_behalf_of: Option<OneOrMany<EventPlace>>,
+    /// Where it stands by which subscription of ours it was sent. Where the source's secret lists subscriptions, it must be
+    /// one of them.
+    #[serde(default)]
+    pub subscription: Option<OneOrMany<EventPlace>>,
     /// Where the payload names its own source, and what it may say there.
     #[serde(default)]
     pub origin: Option<Origin>,
@@ -242,6 +266,9 @@ pub struct TypeRule {
     pub kind: Kind,
     /// What happened to it.
     pub operation: Operation,
+    /// Where the record's id stands in an event of this type, if it stands elsewhere than in others.
+    #[serde(default)]
+    pub record_id: Option<OneOrMany<EventPlace>>,
 }
 
 impl EventPlace {
@@ -258,6 +285,14 @@ impl EventRules {
         let missing = self.types.iter().filter(|(_, rule)| !records.contains_key(&rule.kind));
         let mut faults: Vec<_> =
             missing.map(|(name, rule)| format!("types.{name}: there is no [records.{}]", rule.kind)).collect();
+        let nowhere = self.types.iter().filter(|(_, rule)| rule.record_id.is_none() && self.record_id.is_none());
+        faults.extend(nowhere.map(|(name, _)| format!("types.{name}: neither it nor the event has a `record_id`")));
+        let never = |rule: &TypeRule| rule.operation == Operation::Revoked && !rule.kind.can_be_revoked();
+        let revoked = self.types.iter().filter(|(_, rule)| never(rule));
+        faults.extend(revoked.map(|(name, rule)| format!("types.{name}: no {} is ever revoked", rule.kind)));
+        if self.id_with_body && self.id.is_none() {
+            faults.push("id_with_body: only with `id`; one that is derived has the body in it".to_owned());
+        }
         let both = self.acknowledged.iter().filter(|name| self.types.contains_key(*name));
         faults.extend(both.map(|name| format!("acknowledged: {name} stands among the types too")));
         for (name, places) in self.places() {
@@ -274,15 +309,22 @@ impl EventRules {
     }
 
     /// Everything that is looked for, by name.
-    fn places(&self) -> impl Iterator<Item = (&'static str, &OneOrMany<EventPlace>)> {
-        let always = [("type", &self.type_), ("record_id", &self.record_id), ("time", &self.time)];
+    fn places(&self) -> impl Iterator<Item = (String, &OneOrMany<EventPlace>)> {
+        let always = [("type", Some(&self.type_)), ("time", Some(&self.time))];
         let declared = [
             ("id", self.id.as_ref()),
+            ("record_id", self.record_id.as_ref()),
             ("revision", self.revision.as_ref()),
             ("on_behalf_of", self.on_behalf_of.as_ref()),
+            ("subscription", self.subscription.as_ref()),
             ("origin", self.origin.as_ref().map(|origin| &origin.from)),
         ];
-        always.into_iter().chain(declared.into_iter().filter_map(|(name, places)| Some((name, places?))))
+        let all = always.into_iter().chain(declared).filter_map(|(name, places)| Some((name.to_owned(), places?)));
+        all.chain(
+            self.types
+                .iter()
+                .filter_map(|(name, rule)| Some((format!("types.{name}.record_id"), rule.record_id.as_ref()?))),
+        )
     }
 }
 
@@ -325,7 +367,8 @@ impl Reader<'_> {
             None => None,
         };
         self.check_origin();
-        let record_id = self.record_id();
+        let record_id = rule.and_then(|rule| rule.record_id.as_ref().or(rules.record_id.as_ref()));
+        let record_id = record_id.and_then(|places| self.record_id(places));
         let time = self.time();
         let stated_id = rules.id.as_ref().and_then(|places| self.text("id", places));
         let revision = rules.revision.as_ref().and_then(|places| self.revision(places));
@@ -336,6 +379,9 @@ impl Reader<'_> {
         };
         let body = self.verified.body();
         let key = match stated_id {
+            Some(id) if rules.id_with_body => {
+                EventKey { source: source.name.clone(), id: sha256_of_parts([id.as_bytes(), body]) }
+            }
             Some(id) => EventKey::stated(&source.name, &id),
             // The body's own digest is part of it: two events of one type, record and second are two events.
             None => EventKey {
@@ -343,10 +389,10 @@ impl Reader<'_> {
                 id: sha256_of_parts([event_type.as_bytes(), id.as_str().as_bytes(), time_text.as_bytes(), body]),
             },
         };
-        let carries_state = source.records.get(&rule.kind).is_some_and(|rules| rules.content == Content::Payload)
-            && rule.operation != Operation::Audit;
+        let carries_state = rule.operation != Operation::Audit
+            && source.records.get(&rule.kind).is_some_and(|rules| rules.carried_by(self.document));
         let version = carries_state.then(|| Version {
-            domain: format!("{}/{}", source.name, if revision.is_some() { "revision" } else { "time" }),
+            domain: Order::domain(&source.name, revision.is_some()),
             at: revision.map_or(Order::Time(time), Order::Revision),
             rank: rule.operation.rank(),
             digest: crate::digest::sha256_hex(body),
@@ -400,8 +446,8 @@ impl Reader<'_> {
         self.keep(text)
     }
 
-    fn record_id(&mut self) -> Option<RecordId> {
-        let text = self.text("record_id", &self.verified.source().event.record_id)?;
+    fn record_id(&mut self, places: &OneOrMany<EventPlace>) -> Option<RecordId> {
+        let text = self.text("record_id", places)?;
         let shape = Shape::String(text.chars().count());
         let id = RecordId::try_from(text).map_err(|error| Problem::new("record_id", shape, error.to_string()));
         self.keep(id)

@@ -1,9 +1,11 @@
 //! One declared field: where its value stands, what it must be, and what to do without it.
 
 use crate::{
+    decimal,
     either::PathOr,
     problem::{Problem, Problems, Shape},
     record::{Holds, Kind, RecordId},
+    verify::read_timestamp as time,
 };
 use jiff::{
     Timestamp,
@@ -31,7 +33,8 @@ pub struct Field {
     /// What it must be.
     #[serde(rename = "type", default)]
     pub type_: FieldType,
-    /// For `type = "enum"`: from the source's word to ours.
+    /// From the source's word to ours: for `type = "enum"` all of them; for a country or a currency, what the source
+    /// writes that is no code.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub values: BTreeMap<String, String>,
     /// Shorthand for `on_missing = "reject"`.
@@ -53,7 +56,7 @@ pub type Places = BTreeMap<String, OneOrMany<Place>>;
 
 /// A place that a value may stand at.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged, from = "PathOr<Lookup>")]
+#[serde(untagged, try_from = "PathOr<PlaceTable>")]
 pub enum Place {
     /// A JSONPath (RFC 9535) that finds at most one value.
     Path(JsonPath),
@@ -64,21 +67,77 @@ pub enum Place {
         /// The table's name.
         table: String,
     },
+    /// Some words of a text, such as the first name of a whole one.
+    Words {
+        /// The path of the text.
+        path: JsonPath,
+        /// Which words.
+        words: Words,
+    },
+    /// Several texts as one, such as a whole name. Those that are not there are left out.
+    Join {
+        /// The paths of the texts.
+        join: Vec<JsonPath>,
+        /// What stands between them.
+        with: String,
+    },
 }
 
-/// A look-up, as it is written.
+/// Which words of a text, as white space parts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Words {
+    /// The first one.
+    First,
+    /// All after the first.
+    Rest,
+    /// The last one, if there are others.
+    Last,
+    /// All before the last; the only one, if there are no others.
+    Others,
+}
+
+impl Words {
+    /// The words, one space between them; `None` if there are none.
+    fn of(self, text: &str) -> Option<String> {
+        let words: Vec<_> = text.split_whitespace().collect();
+        let last = words.len().saturating_sub(1);
+        let chosen = match self {
+            Self::First => words.get(..1)?,
+            Self::Rest => words.get(1..)?,
+            Self::Last => words.get(last.max(1)..)?,
+            Self::Others => words.get(..last.max(1))?,
+        };
+        (!chosen.is_empty()).then(|| chosen.join(" "))
+    }
+}
+
+/// A place that is more than a path, as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Lookup {
-    path: JsonPath,
-    table: String,
+struct PlaceTable {
+    path: Option<JsonPath>,
+    table: Option<String>,
+    words: Option<Words>,
+    join: Option<Vec<JsonPath>>,
+    with: Option<String>,
 }
 
-impl From<PathOr<Lookup>> for Place {
-    fn from(place: PathOr<Lookup>) -> Self {
+impl TryFrom<PathOr<PlaceTable>> for Place {
+    type Error = &'static str;
+    fn try_from(place: PathOr<PlaceTable>) -> Result<Self, Self::Error> {
         match place {
-            PathOr::Path(path) => Self::Path(path),
-            PathOr::Table(Lookup { path, table }) => Self::Lookup { path, table },
+            PathOr::Path(path) => Ok(Self::Path(path)),
+            PathOr::Table(PlaceTable { path: Some(path), table: Some(table), words: None, join: None, with: None }) => {
+                Ok(Self::Lookup { path, table })
+            }
+            PathOr::Table(PlaceTable { path: Some(path), table: None, words: Some(words), join: None, with: None }) => {
+                Ok(Self::Words { path, words })
+            }
+            PathOr::Table(PlaceTable { path: None, table: None, words: None, join: Some(join), with }) => {
+                Ok(Self::Join { join, with: with.unwrap_or_else(|| " ".to_owned()) })
+            }
+            PathOr::Table(_) => Err("a place is a path, { path, table }, { path, words } or { join, with }"),
         }
     }
 }
@@ -103,7 +162,8 @@ impl<T> OneOrMany<T> {
     }
 }
 
-/// What a value must be. Everything but integers and booleans is written as a text.
+/// What a value must be. Everything but integers and booleans is written as a text, money above all: it passes through no
+/// float of ours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FieldType {
@@ -118,12 +178,21 @@ pub enum FieldType {
     Boolean,
     /// A calendar day, `YYYY-MM-DD`; of a date with a time, the day as written.
     Date,
-    /// An instant, RFC 3339 with an offset; written in UTC.
+    /// An instant: RFC 3339 with an offset and up to nine digits of a second, or epoch seconds or milliseconds. Written
+    /// in UTC.
     DateTime,
     /// An e-mail address: one `@` with something on either side and no white space. Written in lower case.
     Email,
     /// A word of the source's, looked up in `values`.
     Enum,
+    /// An amount: a plain decimal as a text, or a JSON number of at most 15 digits, which is as far as a double is exact.
+    /// Written as a text with two or more digits after the point.
+    Decimal,
+    /// A country: its code of two or three letters or its English short name (ISO 3166-1), or a word in `values`. Written
+    /// as the two letters.
+    Country,
+    /// A currency's code (ISO 4217), or a word in `values`.
+    Currency,
 }
 
 /// What to do where a field has no value.
@@ -297,6 +366,9 @@ impl Field {
     fn can_hold(&self, holds: Holds) -> bool {
         match holds {
             Holds::Date => self.type_ == FieldType::Date,
+            Holds::Decimal => self.type_ == FieldType::Decimal,
+            Holds::Currency => self.type_ == FieldType::Currency,
+            Holds::Country => self.type_ == FieldType::Country,
             Holds::Text => !matches!(self.type_, FieldType::Integer | FieldType::Boolean),
             Holds::OneOf(words) => {
                 let fits = |word: &str| words.contains(&word);
@@ -318,7 +390,8 @@ impl Field {
             self.type_ == FieldType::Enum && self.values.is_empty() && !self.from.as_slice().is_empty(),
             "an enum needs `values`",
         );
-        fault(self.type_ != FieldType::Enum && !self.values.is_empty(), "`values` goes with type = \"enum\"");
+        let with_words = matches!(self.type_, FieldType::Enum | FieldType::Country | FieldType::Currency);
+        fault(!with_words && !self.values.is_empty(), "`values` goes with the types enum, country and currency");
         fault(self.required && self.default.is_some(), "`required` and `default` exclude each other");
         fault(
             self.required && self.on_missing.is_some_and(|what| what != OnMissing::Reject),
@@ -338,6 +411,8 @@ impl Field {
             self.default.as_ref().is_some_and(|default| self.default_value(default).is_none()),
             "the default is not of the field's type",
         );
+        let joins_nothing = |place: &Place| matches!(place, Place::Join { join, .. } if join.is_empty());
+        fault(self.from.as_slice().iter().any(joins_nothing), "`join` names no place");
         faults.extend(missing_tables(&self.from, tables));
         faults
     }
@@ -430,38 +505,69 @@ enum Found<'a> {
 }
 
 impl Place {
-    /// The one member of a document's top that it names, if it is as plain as that.
-    pub(crate) fn member(&self) -> Option<String> {
-        let (Self::Path(path) | Self::Lookup { path, .. }) = self;
-        let text = path.to_string();
-        let name = text.strip_prefix("$.").or_else(|| text.strip_prefix("$['")?.strip_suffix("']"))?;
-        Some(name.to_owned())
+    /// The members of a document's top that it names, if it is as plain as that.
+    pub(crate) fn members(&self) -> Option<Vec<String>> {
+        let member = |path: &JsonPath| {
+            let text = path.to_string();
+            let name = text.strip_prefix("$.").or_else(|| text.strip_prefix("$['")?.strip_suffix("']"))?;
+            Some(name.to_owned())
+        };
+        match self {
+            Self::Path(path) | Self::Lookup { path, .. } | Self::Words { path, .. } => Some(vec![member(path)?]),
+            Self::Join { join, .. } => join.iter().map(member).collect(),
+        }
     }
 
     /// What stands there. Null and blank texts are nothing.
     fn find(&self, document: &Value, tables: &Tables) -> Found<'_> {
-        let path = match self {
-            Self::Path(path) | Self::Lookup { path, .. } => path,
-        };
-        let nodes = path.query(document);
-        let value = match nodes.len() {
-            0 => return Found::Nothing(Shape::Missing),
-            1 => nodes.first(),
-            several => return Found::Several(several),
-        };
-        let Some(value) = value.filter(|value| !is_blank(value)) else {
-            return Found::Nothing(Shape::of(value));
-        };
         match self {
-            Self::Path(_) => Found::Value(value.clone()),
-            Self::Lookup { table, .. } => {
-                let entry = tables.get(table).zip(identifier(value)).and_then(|(table, key)| table.get(&key));
-                match entry {
-                    Some(text) => Found::Value(Value::from(text.as_str())),
-                    None => Found::Unlisted(Shape::of(Some(value)), table),
+            Self::Path(path) => single(path, document),
+            Self::Lookup { path, table } => match single(path, document) {
+                Found::Value(value) => {
+                    let entry = tables.get(table).zip(identifier(&value)).and_then(|(table, key)| table.get(&key));
+                    match entry {
+                        Some(text) => Found::Value(Value::from(text.as_str())),
+                        None => Found::Unlisted(Shape::of(Some(&value)), table),
+                    }
                 }
+                found => found,
+            },
+            Self::Words { path, words } => match single(path, document) {
+                // What is no text is told by the field's type.
+                Found::Value(Value::String(text)) => match words.of(&text) {
+                    Some(words) => Found::Value(words.into()),
+                    None => Found::Nothing(Shape::String(text.chars().count())),
+                },
+                found => found,
+            },
+            Self::Join { join, with } => {
+                let mut texts = Vec::new();
+                for path in join {
+                    match single(path, document) {
+                        Found::Value(value) => match identifier(&value) {
+                            Some(text) => texts.push(text.trim().to_owned()),
+                            None => return Found::Value(value),
+                        },
+                        Found::Several(count) => return Found::Several(count),
+                        Found::Nothing(_) | Found::Unlisted(..) => {}
+                    }
+                }
+                if texts.is_empty() { Found::Nothing(Shape::Missing) } else { Found::Value(texts.join(with).into()) }
             }
         }
+    }
+}
+
+/// The one value that a path finds. Null and blank texts are nothing.
+fn single<'a>(path: &JsonPath, document: &Value) -> Found<'a> {
+    let nodes = path.query(document);
+    match nodes.len() {
+        0 => Found::Nothing(Shape::Missing),
+        1 => match nodes.first().filter(|value| !is_blank(value)) {
+            Some(value) => Found::Value(value.clone()),
+            None => Found::Nothing(Shape::of(nodes.first())),
+        },
+        several => Found::Several(several),
     }
 }
 
@@ -474,9 +580,12 @@ impl FieldType {
             Self::Integer => "a whole number of at most 2^53 - 1",
             Self::Boolean => "true or false",
             Self::Date => "a day, YYYY-MM-DD",
-            Self::DateTime => "a time, RFC 3339 with an offset",
+            Self::DateTime => "a time, RFC 3339 with an offset, or epoch seconds or milliseconds",
             Self::Email => "an e-mail address",
             Self::Enum => "one of the declared words",
+            Self::Decimal => "an amount: a plain decimal as a text, or a number of at most 15 digits",
+            Self::Country => "a country: its code or English name (ISO 3166-1)",
+            Self::Currency => "a currency's code (ISO 4217)",
         }
     }
 
@@ -490,10 +599,20 @@ impl FieldType {
             Self::Boolean => value.as_bool().or_else(|| text?.parse().ok()).map(Value::from),
             Self::Date => text.and_then(date).map(|date| Value::from(date.to_string())),
             Self::DateTime => {
-                text.and_then(|text| text.parse::<Timestamp>().ok()).map(|at| Value::from(at.to_string()))
+                identifier(value).and_then(|text| time(text.trim())).map(|at| Value::from(at.to_string()))
             }
             Self::Email => text.and_then(email).map(Value::from),
             Self::Enum => word(value).and_then(|word| words.get(&word)).map(|word| Value::from(word.as_str())),
+            Self::Decimal => match value {
+                Value::Number(number) => decimal::of_number(number).map(Value::from),
+                _ => text.and_then(decimal::canonical).map(Value::from),
+            },
+            Self::Country => {
+                text.and_then(|text| country(words.get(text).map_or(text, String::as_str))).map(Value::from)
+            }
+            Self::Currency => {
+                text.and_then(|text| currency(words.get(text).map_or(text, String::as_str))).map(Value::from)
+            }
         };
         read.ok_or_else(|| match self {
             Self::Enum => format!("one of {}", words.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
@@ -540,6 +659,22 @@ fn date(text: &str) -> Option<Date> {
     let (day, time) = text.split_at_checked(10)?;
     let date = day.parse().ok()?;
     (time.is_empty() || text.parse::<DateTime>().is_ok() || text.parse::<Timestamp>().is_ok()).then_some(date)
+}
+
+/// The two letters of a country.
+fn country(text: &str) -> Option<&'static str> {
+    let upper = text.to_ascii_uppercase();
+    let named = || rust_iso3166::ALL.iter().find(|country| country.name.eq_ignore_ascii_case(text)).copied();
+    let country = match upper.len() {
+        2 => rust_iso3166::from_alpha2(&upper),
+        3 => rust_iso3166::from_alpha3(&upper),
+        _ => None,
+    };
+    Some(country.or_else(named)?.alpha2)
+}
+
+fn currency(text: &str) -> Option<&'static str> {
+    Some(iso_currency::Currency::from_code(&text.to_ascii_uppercase())?.code())
 }
 
 fn email(text: &str) -> Option<String> {

@@ -13,6 +13,7 @@
 //! an item of a listing that we asked for, which becomes an event without a delivery (polled.rs).
 #![warn(missing_docs)]
 
+mod decimal;
 pub mod definition;
 pub mod destination;
 pub mod digest;
@@ -37,5 +38,8 @@ pub use polled::PolledEvent;
 pub use problem::{Problem, Problems, Shape};
 pub use rate::Rate;
 pub use reconciliation::{MissingAtSource, ReconciliationRules};
-pub use record::{Certificate, CertificateStatus, Kind, Record, RecordId, RecordKey};
+pub use record::{
+    Certificate, CertificateStatus, Customer, Invoice, InvoiceStatus, Kind, Location, Presence, Record, RecordId,
+    RecordKey,
+};
 pub use verify::{Delivery, Headers, Keys, Refusal, Verified};

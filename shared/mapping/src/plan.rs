@@ -5,6 +5,7 @@ use crate::{
     destination::{DestinationDefinition, Request},
     digest::{canonical_json, sha256_hex},
     document::Document,
+    event::{Order, Version},
     field::{Field, Place, is_blank, only, record_id},
     problem::{Problem, Problems, Shape},
     record::{self, Kind, Record, RecordId, RecordKey},
@@ -160,6 +161,20 @@ impl Plan {
         path.query(document.value()).at_most_one().ok()??.as_str()?.parse().ok()
     }
 
+    /// The place of a fetched state among those that deliveries carry, where a record comes by either way: else a delivery
+    /// that was late would go over what was fetched since.
+    pub fn version_of_fetched(&self, key: &RecordKey, document: &Document) -> Option<Version> {
+        let rules = self.source.records.get(&key.kind).filter(|rules| rules.content == Content::Either)?;
+        let counted = rules.fetched_revision.as_ref().and_then(|path| only(path, document.value()));
+        let revision = counted.and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
+        let at = match revision {
+            Some(revision) => Order::Revision(revision),
+            None => Order::Time(self.fetched_version(key, document)?),
+        };
+        let digest = sha256_hex(canonical_json(document.value()).as_bytes());
+        Some(Version { domain: Order::domain(&self.source.name, revision.is_some()), at, rank: 0, digest })
+    }
+
     /// What an item of the source's listing says of a record. `None` where no rule says how to read one, and for an item
     /// without an id that a record of ours can have.
     pub fn listed(&self, kind: Kind, item: &Value) -> Option<ListedRecord> {
@@ -209,7 +224,9 @@ impl Plan {
     /// Whether a field of the destination tells something of a person: because its definition says so, or because a
     /// canonical field that it is made of does. Of one whose origin is not plain, it is assumed.
     fn tells_of_a_person(&self, kind: Kind, field: &Field) -> bool {
-        let personal = |place: &Place| place.member().is_none_or(|name| self.is_personal_field(kind, &name));
+        let personal = |place: &Place| {
+            place.members().is_none_or(|names| names.iter().any(|name| self.is_personal_field(kind, name)))
+        };
         field.personal || field.from.as_slice().iter().any(personal)
     }
 

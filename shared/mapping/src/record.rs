@@ -5,10 +5,13 @@ use crate::{
     field::{FieldType, identifier, is_blank},
     problem::{Problem, Problems, Shape},
 };
-use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, fmt, str::FromStr};
+
+mod kinds;
+
+pub use kinds::{Certificate, CertificateStatus, Customer, Invoice, InvoiceStatus, Location, Presence};
 
 /// The kinds of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -16,13 +19,35 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 pub enum Kind {
     /// A certificate, credential or badge of one person.
     Certificate,
+    /// A place of business, or of work.
+    Location,
+    /// A person or company that is dealt with.
+    Customer,
+    /// A bill.
+    Invoice,
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Certificate, Self::Location, Self::Customer, Self::Invoice];
+
+    /// Its name, as it stands in keys and definitions.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::Location => "location",
+            Self::Customer => "customer",
+            Self::Invoice => "invoice",
+        }
+    }
+
     /// The canonical fields of the kind: what a definition may map to, and what it must.
     pub fn fields(self) -> &'static [CanonicalField] {
         match self {
             Self::Certificate => Certificate::FIELDS,
+            Self::Location => Location::FIELDS,
+            Self::Customer => Customer::FIELDS,
+            Self::Invoice => Invoice::FIELDS,
         }
     }
 
@@ -35,25 +60,38 @@ impl Kind {
     pub fn id_field(self) -> &'static str {
         match self {
             Self::Certificate => "certificate_id",
+            Self::Location => "location_id",
+            Self::Customer => "customer_id",
+            Self::Invoice => "invoice_id",
         }
+    }
+
+    /// The status of a record of which nothing is said. An invoice's is never a matter of course.
+    fn implied_status(self) -> Option<&'static str> {
+        match self {
+            Self::Certificate => Some("issued"),
+            Self::Location | Self::Customer => Some("active"),
+            Self::Invoice => None,
+        }
+    }
+
+    /// Whether a record of the kind can be taken back by whoever made it.
+    pub(crate) fn can_be_revoked(self) -> bool {
+        matches!(self, Self::Certificate | Self::Invoice)
     }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Certificate => "certificate",
-        })
+        f.write_str(self.as_str())
     }
 }
 
 impl FromStr for Kind {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        match text {
-            "certificate" => Ok(Self::Certificate),
-            _ => Err(InvalidId("a kind is one of: certificate")),
-        }
+        let named = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        named.ok_or(InvalidId("a kind is one of: certificate, location, customer, invoice"))
     }
 }
 
@@ -91,6 +129,12 @@ pub enum Holds {
     Text,
     /// A calendar day.
     Date,
+    /// An amount of money, as a decimal text.
+    Decimal,
+    /// A currency's code (ISO 4217).
+    Currency,
+    /// A country's code of two letters (ISO 3166-1).
+    Country,
     /// One of these words.
     OneOf(&'static [&'static str]),
 }
@@ -101,6 +145,9 @@ impl Holds {
         match self {
             Self::Text => identifier(value).map(Value::from).ok_or_else(|| "a text".to_owned()),
             Self::Date => FieldType::Date.read(value, &BTreeMap::new()),
+            Self::Decimal => FieldType::Decimal.read(value, &BTreeMap::new()),
+            Self::Currency => FieldType::Currency.read(value, &BTreeMap::new()),
+            Self::Country => FieldType::Country.read(value, &BTreeMap::new()),
             Self::OneOf(words) => {
                 let word = value.as_str().filter(|word| words.contains(word));
                 word.map(Value::from).ok_or_else(|| format!("one of {}", words.join(", ")))
@@ -200,76 +247,18 @@ impl FromStr for RecordKey {
     }
 }
 
-/// The state of a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CertificateStatus {
-    /// It stands.
-    Issued,
-    /// Its term is over.
-    Expired,
-    /// Its issuer took it back.
-    Revoked,
-    /// The source no longer has it.
-    Deleted,
-}
-
-/// A certificate as every source is mapped to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Certificate {
-    /// Its id at the source.
-    pub certificate_id: String,
-    /// The recipient's id at the source, or their e-mail address. Personal.
-    pub user_id: String,
-    /// The day it was issued.
-    pub issue_date: Date,
-    /// The destination's location that it belongs to.
-    pub location_id: String,
-    /// Its state.
-    pub status: CertificateStatus,
-    /// The last day of its term, if it has one.
-    #[serde(default)]
-    pub expiry_date: Option<Date>,
-    /// What it certifies.
-    #[serde(default)]
-    pub title: Option<String>,
-    /// The group, course or programme that it was issued in.
-    #[serde(default)]
-    pub group_name: Option<String>,
-    /// Whom it was issued to. Personal.
-    #[serde(default)]
-    pub recipient_name: Option<String>,
-    /// Their e-mail address. Personal.
-    #[serde(default)]
-    pub recipient_email: Option<String>,
-    /// The page that shows it.
-    #[serde(default)]
-    pub url: Option<String>,
-}
-
-impl Certificate {
-    const FIELDS: &[CanonicalField] = &[
-        CanonicalField::required("certificate_id", Holds::Text),
-        CanonicalField::required("user_id", Holds::Text).personal(),
-        CanonicalField::required("issue_date", Holds::Date),
-        CanonicalField::required("location_id", Holds::Text),
-        CanonicalField::required("status", Holds::OneOf(&["issued", "expired", "revoked", "deleted"])),
-        CanonicalField::optional("expiry_date", Holds::Date),
-        CanonicalField::optional("title", Holds::Text),
-        CanonicalField::optional("group_name", Holds::Text),
-        CanonicalField::optional("recipient_name", Holds::Text).personal(),
-        CanonicalField::optional("recipient_email", Holds::Text).personal(),
-        CanonicalField::optional("url", Holds::Text),
-    ];
-}
-
 /// A canonical record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "fields", rename_all = "lowercase")]
 pub enum Record {
     /// A certificate.
     Certificate(Certificate),
+    /// A location.
+    Location(Location),
+    /// A customer.
+    Customer(Customer),
+    /// An invoice.
+    Invoice(Invoice),
 }
 
 impl Record {
@@ -277,21 +266,31 @@ impl Record {
     pub fn from_fields(kind: Kind, fields: Value) -> Result<Self, serde_json::Error> {
         Ok(match kind {
             Kind::Certificate => Self::Certificate(serde_json::from_value(fields)?),
+            Kind::Location => Self::Location(serde_json::from_value(fields)?),
+            Kind::Customer => Self::Customer(serde_json::from_value(fields)?),
+            Kind::Invoice => Self::Invoice(serde_json::from_value(fields)?),
         })
     }
 
     /// The canonical fields as JSON, which is what destinations map from.
     pub fn to_fields(&self) -> Value {
+        let fields = match self {
+            Self::Certificate(certificate) => serde_json::to_value(certificate),
+            Self::Location(location) => serde_json::to_value(location),
+            Self::Customer(customer) => serde_json::to_value(customer),
+            Self::Invoice(invoice) => serde_json::to_value(invoice),
+        };
         #[expect(clippy::expect_used, reason = "a struct of strings, dates and unit variants always serialises")]
-        match self {
-            Self::Certificate(certificate) => serde_json::to_value(certificate).expect("plain data serialises"),
-        }
+        fields.expect("plain data serialises")
     }
 
     /// Its kind.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Certificate(_) => Kind::Certificate,
+            Self::Location(_) => Kind::Location,
+            Self::Customer(_) => Kind::Customer,
+            Self::Invoice(_) => Kind::Invoice,
         }
     }
 
@@ -299,13 +298,19 @@ impl Record {
     pub fn id(&self) -> &str {
         match self {
             Self::Certificate(certificate) => &certificate.certificate_id,
+            Self::Location(location) => &location.location_id,
+            Self::Customer(customer) => &customer.customer_id,
+            Self::Invoice(invoice) => &invoice.invoice_id,
         }
     }
 
-    /// The destination's location that it belongs to, if its kind has one.
+    /// The destination's location that it belongs to, if it says so. A location is one itself.
     pub fn location_id(&self) -> Option<&str> {
         match self {
             Self::Certificate(certificate) => Some(&certificate.location_id),
+            Self::Customer(customer) => customer.location_id.as_deref(),
+            Self::Invoice(invoice) => invoice.location_id.as_deref(),
+            Self::Location(_) => None,
         }
     }
 
@@ -315,7 +320,12 @@ impl Record {
         match (&mut self, operation) {
             (Self::Certificate(certificate), Operation::Deleted) => certificate.status = CertificateStatus::Deleted,
             (Self::Certificate(certificate), Operation::Revoked) => certificate.status = CertificateStatus::Revoked,
-            (_, Operation::Created | Operation::Updated | Operation::Audit) => {}
+            (Self::Location(location), Operation::Deleted) => location.status = Presence::Deleted,
+            (Self::Customer(customer), Operation::Deleted) => customer.status = Presence::Deleted,
+            (Self::Invoice(invoice), Operation::Deleted) => invoice.status = InvoiceStatus::Deleted,
+            (Self::Invoice(invoice), Operation::Revoked) => invoice.status = InvoiceStatus::Void,
+            // No definition says of a location or a customer that it was revoked.
+            (_, Operation::Created | Operation::Updated | Operation::Revoked | Operation::Audit) => {}
         }
         self
     }
@@ -324,6 +334,9 @@ impl Record {
     pub fn is_deleted(&self) -> bool {
         match self {
             Self::Certificate(certificate) => certificate.status == CertificateStatus::Deleted,
+            Self::Location(location) => location.status == Presence::Deleted,
+            Self::Customer(customer) => customer.status == Presence::Deleted,
+            Self::Invoice(invoice) => invoice.status == InvoiceStatus::Deleted,
         }
     }
 }
@@ -346,7 +359,7 @@ pub(crate) fn given(key: &RecordKey, document: &Value) -> Result<Record, Problem
         let stated = members.get(field.name);
         let implied = || match field.name {
             name if name == key.kind.id_field() => Some(Value::from(key.id.as_str())),
-            "status" => Some(Value::from("issued")),
+            "status" => key.kind.implied_status().map(Value::from),
             _ => None,
         };
         let value = match stated.filter(|value| !is_blank(value)).cloned().or_else(implied) {
@@ -379,6 +392,7 @@ pub(crate) fn checked(key: &RecordKey, fields: Value) -> Result<Record, Problems
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn ids_that_a_path_or_a_key_cannot_hold_are_refused() {
@@ -402,26 +416,36 @@ mod tests {
 
     #[test]
     fn the_declared_fields_are_the_structs_own() {
-        let certificate = Certificate {
-            certificate_id: "1".into(),
-            user_id: "2".into(),
-            issue_date: "2026-01-31".parse().unwrap(),
-            location_id: "l".into(),
-            status: CertificateStatus::Issued,
-            expiry_date: None,
-            title: None,
-            group_name: None,
-            recipient_name: None,
-            recipient_email: None,
-            url: None,
-        };
-        let record = Record::Certificate(certificate);
-        let fields = record.to_fields();
-        let mut names: Vec<_> = fields.as_object().unwrap().keys().cloned().collect();
-        let mut declared: Vec<_> = Kind::Certificate.fields().iter().map(|field| field.name).collect();
-        names.sort();
-        declared.sort_unstable();
-        assert_eq!(names, declared);
-        assert_eq!(Record::from_fields(Kind::Certificate, fields).unwrap(), record);
+        for (kind, fields) in [
+            (
+                Kind::Certificate,
+                json!({"certificate_id": "1", "user_id": "2", "issue_date": "2026-01-31", "location_id": "l", "status": "issued"}),
+            ),
+            (Kind::Location, json!({"location_id": "1", "name": "n", "status": "active"})),
+            (Kind::Customer, json!({"customer_id": "1", "status": "active"})),
+            (Kind::Invoice, json!({"invoice_id": "1", "total": "1.00", "currency": "USD", "status": "paid"})),
+        ] {
+            let required: Vec<_> =
+                kind.fields().iter().filter(|field| field.required).map(|field| field.name).collect();
+            assert_eq!(fields.as_object().unwrap().len(), required.len(), "{kind}: {required:?}");
+            let record = Record::from_fields(kind, fields).unwrap();
+            assert_eq!((record.kind(), record.id(), record.is_deleted()), (kind, "1", false));
+            assert!(record.clone().after(Operation::Deleted).is_deleted(), "{kind}");
+            let shown = record.to_fields();
+            let mut names: Vec<_> = shown.as_object().unwrap().keys().cloned().collect();
+            let mut declared: Vec<_> = kind.fields().iter().map(|field| field.name).collect();
+            names.sort();
+            declared.sort_unstable();
+            assert_eq!(names, declared);
+            assert_eq!(Record::from_fields(kind, shown).unwrap(), record);
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+        }
+    }
+
+    #[test]
+    fn what_is_taken_back_says_so() {
+        let invoice = json!({"invoice_id": "1", "total": "1.00", "currency": "USD", "status": "sent"});
+        let invoice = Record::from_fields(Kind::Invoice, invoice).unwrap().after(Operation::Revoked);
+        assert_eq!(invoice.to_fields()["status"], "void");
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     refusal::reason,
 };
 use certbridge_mapping::{
-    DestinationDefinition, Kind, Request, ShownRecord,
+    DestinationDefinition, Kind, RecordKey, Request, ShownRecord,
     destination::{BatchOutcome, BatchRules, Method},
 };
 use certbridge_sync::{
@@ -137,7 +137,13 @@ impl<K: ApiKeys> Snapshots<K> {
 }
 
 impl<K: ApiKeys> Destination for Snapshots<K> {
-    async fn push(&self, request: &Request, idempotency_key: &str, timeout: Duration) -> Result<Pushed, RemoteError> {
+    async fn push(
+        &self,
+        _key: &RecordKey,
+        request: &Request,
+        idempotency_key: &str,
+        timeout: Duration,
+    ) -> Result<Pushed, RemoteError> {
         let method = match request.method {
             Method::Post => reqwest::Method::POST,
             Method::Put => reqwest::Method::PUT,

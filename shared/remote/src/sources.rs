@@ -7,7 +7,7 @@ use crate::{
     listing,
 };
 use certbridge_mapping::{
-    Document, Kind, ListedRecord, Plan, RecordKey, SourceDefinition, destination::escape_segment,
+    Document, Kind, ListedRecord, Plan, RecordKey, SourceDefinition, definition::Content, destination::escape_segment,
 };
 use certbridge_sync::{
     error::{RemoteClass, RemoteError},
@@ -52,6 +52,10 @@ impl<K: ApiKeys> HttpSources<K> {
         url.ok_or_else(|| "a fetch_path that is no plain path".to_owned())
     }
 
+    fn has_address(&self, source: &SourceDefinition) -> bool {
+        self.urls.contains_key(&source.name) || source.base_url.is_some()
+    }
+
     /// Where a source is.
     fn base(&self, source: &SourceDefinition) -> Result<BaseUrl, String> {
         let base = match (self.urls.get(&source.name), &source.base_url) {
@@ -87,6 +91,12 @@ impl<K: ApiKeys> HttpSources<K> {
 impl<K: ApiKeys> Sources for HttpSources<K> {
     async fn fetch(&self, plan: &Plan, key: &RecordKey, timeout: Duration) -> Result<Fetched, RemoteError> {
         let source = plan.source();
+        if plan.content(key) == Some(Content::Either) && !self.has_address(source) {
+            // Nothing that passes: whoever configures an address replays the event.
+            let message =
+                format!("not resolvable: the delivery does not carry it, and no {} is set", source.url_variable());
+            return Err(error(&source.secret_name(), RemoteClass::Rejected, message));
+        }
         let answer = self.send(source, Method::GET, self.url(source, key), None, timeout).await?;
         match answer.status {
             status if status.is_success() => found(source, &answer),

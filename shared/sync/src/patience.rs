@@ -44,7 +44,7 @@ where
         run: &Run,
     ) -> Result<Pushed, Stopped> {
         let idempotency_key = format!("{}#{}", job.key, claim.fence);
-        let call = |timeout| self.destination.push(request, &idempotency_key, timeout);
+        let call = |timeout| self.destination.push(job.key, request, &idempotency_key, timeout);
         // The answer is to this very request, so it tells of the tries before it, too.
         let pushed = self.tried(&self.destination_name(job), self.settings.push_timeout, run, call).await;
         pushed.map(|(pushed, _)| pushed)

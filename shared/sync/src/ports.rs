@@ -247,9 +247,10 @@ pub enum LocationCheck {
 
 /// The destination's API.
 pub trait Destination: Send + Sync {
-    /// Sends a request, within `timeout`: an upsert, safe to repeat under one idempotency key.
+    /// Sends the request that tells of a record, within `timeout`: an upsert, safe to repeat under one idempotency key.
     fn push(
         &self,
+        key: &RecordKey,
         request: &Request,
         idempotency_key: &str,
         timeout: Duration,

@@ -450,10 +450,15 @@ where
                 Err(Failure::NotVisible("the record is older than the event"))
             }
             Fetched::Found(document) => {
+                let version = job.plan.version_of_fetched(job.key, &document);
+                let known = current.and_then(|state| state.version.as_ref());
+                if !believed && version.as_ref().zip(known).is_some_and(|(fetched, known)| fetched.is_before(known)) {
+                    return Err(Failure::NotVisible("the record is older than what an event carried"));
+                }
                 let record = self.canonical(job, &document, current)?;
                 // That it is still there, after all, is the truth about a deletion; of a revocation, the API says nothing.
                 let record = if deleted { record } else { record.after(event.operation) };
-                Ok(target(Outcome::Synced, Some(record)))
+                Ok(Target { version, ..target(Outcome::Synced, Some(record)) })
             }
         }
     }
