@@ -367,7 +367,7 @@ impl Reader<'_> {
             None => None,
         };
         self.check_origin();
-        let record_id = rule.and_then(|rule| rule.record_id.as_ref().or(rules.record_id.as_ref()));
+        let record_id = rule.and_then(|rule| rule.record_id.as_ref()).or(rules.record_id.as_ref());
         let record_id = record_id.and_then(|places| self.record_id(places));
         let time = self.time();
         let stated_id = rules.id.as_ref().and_then(|places| self.text("id", places));
