@@ -95,7 +95,7 @@ impl World {
         destination.add_location("loc_london", "London");
         let (store, clock) = (MemoryStore::new(), Clock::at("2026-03-01T12:00:00Z"));
         let http = Http::new().unwrap();
-        let addresses = BTreeMap::from([("accredible".to_owned(), source.url())]);
+        let addresses = BTreeMap::from([("ACCREDIBLE_URL".to_owned(), source.url())]);
         let definition = definitions.destination("snapshots").unwrap();
         let engine = Engine {
             store: store.clone(),
@@ -103,6 +103,7 @@ impl World {
             destination: Snapshots::new(http, OneKey, &destination.url(), definition).unwrap(),
             queue: NoQueue,
             runtime: clock.clone(),
+            in_force: definitions.clone().into(),
             plans: Plans::new(definitions, "snapshots").unwrap(),
             redactor: Redactor::new("digest-key"),
             breakers: BreakerBoard::default(),

@@ -613,9 +613,10 @@ pub(crate) fn engine(world: &World, tables: &MemoryStore, plans: &Plans, process
     Engine {
         store: SimStore { tables: tables.clone(), world: world.clone(), process },
         sources: SimSources { world: world.clone(), process },
-        destination: SimDestination { world: world.clone(), process, plan: Arc::clone(plans.of(HINTS).unwrap()) },
+        destination: SimDestination { world: world.clone(), process, plan: plans.of(HINTS).unwrap() },
         queue: SimQueue(world.clone()),
         runtime: SimRuntime { world, process },
+        in_force: certbridge_mapping::Definitions::default().into(),
         plans: plans.clone(),
         redactor: Redactor::new("key"),
         breakers: BreakerBoard::default(),

@@ -12,6 +12,7 @@ use certbridge_sync::{
     AuditRow,
     batches::Batches,
     breaker::BreakerState,
+    in_force::Control,
     memory::MemoryStore,
     poll::PollMarks,
     ports::{Breakers, Inbox, Records, Scan},

@@ -450,7 +450,7 @@ pub(crate) async fn every_field_of_a_state_comes_back(store: impl Subject) {
     let mut states = vec![state("Rust"), bare, timed];
     for status in [CertificateStatus::Expired, CertificateStatus::Revoked] {
         let mut state = state("Rust");
-        let certbridge_mapping::Record::Certificate(certificate) = &mut state.record;
+        let certbridge_mapping::Record::Certificate(certificate) = &mut state.record else { panic!("no certificate") };
         certificate.status = status;
         states.push(state);
     }

@@ -29,7 +29,8 @@ impl<S: Batches, E: Executions, T: Runtime> Api<S, E, T> {
             return Err(Refused::BodyTooLarge { bytes: body.len(), limit: MAX_BODY_BYTES });
         }
         let source = query_parameter(request, "source").unwrap_or(DEFAULT_SOURCE);
-        let source = &self.definitions.source(source).ok_or(Refused::UnknownSource)?.name;
+        let definitions = self.definitions.current();
+        let source = &definitions.source(source).ok_or(Refused::UnknownSource)?.name;
         let document = document(body)?;
         let wish = Wish::read(&document)?;
         let asked = self.row(&wish, source, owner)?;

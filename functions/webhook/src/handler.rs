@@ -1,10 +1,10 @@
-use certbridge_mapping::{Definitions, Delivery, Keys, Refusal, SourceDefinition, Verified};
+use certbridge_mapping::{Delivery, Keys, Refusal, SourceDefinition, Verified};
 use certbridge_platform::{
     Answer, Metrics, Problem, ProblemType, SecretError, SecretProvider, Secrets,
     http::{Request, headers, path_parameter, source_ip},
 };
 use certbridge_sync::{
-    StoreError,
+    InForce, StoreError,
     accept::{Acceptance, accept},
     ports::{Inbox, Runtime},
 };
@@ -18,7 +18,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Webhook<I, P, T> {
     /// The definitions in force.
-    pub definitions: Definitions,
+    pub definitions: InForce,
     /// The sources' keys.
     pub secrets: Arc<Secrets<P, T>>,
     /// Where events are stored.
@@ -79,7 +79,8 @@ impl Refused {
 /// Answers one delivery.
 pub async fn handle<I: Inbox, P: SecretProvider, T: Runtime>(app: &Webhook<I, P, T>, request: Request) -> Answer {
     let name = path_parameter(&request, "source").unwrap_or_default();
-    let source = app.definitions.source(name);
+    let definitions = app.definitions.current();
+    let source = definitions.source(name);
     match app.take(source.map(Arc::as_ref), &request).await {
         Ok(acceptance) => app.accepted(source.map_or("", |source| &source.name), &acceptance),
         Err(refused) => {

@@ -35,7 +35,7 @@ where
     /// Begins a batch: waits for its turn, and cuts it into partitions.
     pub(crate) async fn begin(&self, start: Start) -> Result<Begun, TaskError> {
         let mut row = self.on_record(&start).await?;
-        let plan = self.plan(&row.request.source)?;
+        let plan = &self.plan(&row.request.source)?;
         self.take_turn(&start.execution).await?;
         let (partitions, walks) = match row.request.mode {
             Mode::Upsert => {

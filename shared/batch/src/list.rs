@@ -77,7 +77,7 @@ where
         walk: Walk,
         stop_at: Timestamp,
     ) -> Result<Walk, TaskError> {
-        let plan = self.plan(&batch.source)?;
+        let plan = &self.plan(&batch.source)?;
         let pace = pace(plan, side);
         let mut walk = Walk { began_at: walk.began_at.or_else(|| Some(self.engine.runtime.now())), ..walk };
         let waiting = if side == Inventory::Own { self.waiting(batch).await? } else { BTreeMap::new() };

@@ -19,6 +19,7 @@ pub mod breaker;
 pub mod checkpoint;
 pub mod error;
 pub mod event;
+pub mod in_force;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod patience;
@@ -33,4 +34,5 @@ pub mod sync;
 pub use accept::{Acceptance, accept};
 pub use audit::{AuditRow, verify_chain};
 pub use error::{RemoteError, StoreError};
+pub use in_force::InForce;
 pub use sync::{Engine, Plans, Settings};

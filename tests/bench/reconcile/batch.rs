@@ -129,10 +129,15 @@ fn app(certificates: Certificates, url: &str, folder: &str) -> Result<App, Box<d
     let http = Http::new()?;
     let engine = Engine {
         store: Store { certificates, plan, rest: MemoryStore::new() },
-        sources: HttpSources::new(http.clone(), OneKey, BTreeMap::from([("accredible".to_owned(), url.to_owned())])),
+        sources: HttpSources::new(
+            http.clone(),
+            OneKey,
+            BTreeMap::from([("ACCREDIBLE_URL".to_owned(), url.to_owned())]),
+        ),
         destination: Snapshots::new(http, OneKey, url, destination)?,
         queue: NoQueue,
         runtime: Unpaced::default(),
+        in_force: definitions.into(),
         plans,
         redactor: Redactor::new("bench"),
         breakers: BreakerBoard::default(),
