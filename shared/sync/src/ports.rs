@@ -324,11 +324,10 @@ pub struct Scanned<T> {
 
 /// What stands in the tables, page by page, of which each reads at most `limit` rows. For reconciliation: nothing that works on one record needs it.
 pub trait Scan: Send + Sync {
-    /// The records of one kind and source, in no order that means anything.
+    /// The records of one kind, whatever source they are from, in no order that means anything.
     fn records(
         &self,
         kind: Kind,
-        source: &str,
         cursor: Option<&str>,
         limit: usize,
     ) -> impl Future<Output = Result<Scanned<RecordRow>, StoreError>> + Send;

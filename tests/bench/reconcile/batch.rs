@@ -81,7 +81,7 @@ pub(crate) async fn run(certificates: Certificates, url: &str, folder: &str) -> 
     let app = app(certificates, url, folder)?;
     let mut stages = Stages { began: Instant::now(), told: Vec::new() };
     let start_time = app.engine.runtime.now();
-    let input = Input { source: Some("accredible".to_owned()), dry_run: true, batch_id: None };
+    let input = Input { source: Some("accredible".to_owned()), dry_run: true, ..Input::default() };
     let start = Start { input, execution: "bench".to_owned(), started_at: start_time };
 
     let Begun { batch, each, mut walks } = task(&app, Task::Begin(start)).await?;
