@@ -149,7 +149,7 @@ pub(crate) async fn accepted(store: &MemoryStore, id: &str, now: Timestamp) -> I
     let definitions = Definitions::built_in();
     let source = definitions.source("accredible").unwrap();
     let (body, key) = (created(id), SecretString::from("signing"));
-    let headers = source.sign(body.as_bytes(), &key, now);
+    let headers = source.sign(body.as_bytes(), &key, now).unwrap();
     let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let delivery = Delivery { headers, body: body.as_bytes(), path_token: None };
     let verified = source.verify(&delivery, &Keys::new([key]).unwrap(), now).unwrap();

@@ -130,7 +130,7 @@ impl Event {
         let mut definitions = Definitions::built_in();
         definitions.add_source("stamped.toml", STAMPED);
         let source: &SourceDefinition = definitions.source(self.source).unwrap();
-        let headers = source.sign(self.body.as_bytes(), &KEY.into(), at);
+        let headers = source.sign(self.body.as_bytes(), &KEY.into(), at).unwrap();
         Self { headers, ..self }
     }
 

@@ -228,7 +228,7 @@ impl Simulation {
         let (key, text) = (self.key.clone(), body.clone());
         let future = async move {
             let now = world.now();
-            let signed = definition.sign(text.as_bytes(), &key, now);
+            let signed = definition.sign(text.as_bytes(), &key, now).unwrap();
             let delivery = Delivery {
                 headers: signed.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect(),
                 body: text.as_bytes(),

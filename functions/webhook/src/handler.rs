@@ -67,6 +67,8 @@ impl Refused {
             Self::BodyTooLarge { limit, .. } => {
                 Problem::new(ProblemType::BodyTooLarge).detail(format!("At most {limit} bytes are taken."))
             }
+            // Nothing could prove it: the source is off.
+            Self::NotProven(Refusal::NoUsableKey { .. }) => Problem::new(ProblemType::UnknownSource),
             Self::NotProven(_) => Problem::new(ProblemType::NotProven),
             // Whatever keeps us from storing it, the sender must try again, in the way that this sender understands.
             Self::Secret(_) | Self::Store(_) => Problem::new(ProblemType::Unavailable)
@@ -114,7 +116,8 @@ impl<I: Inbox, P: SecretProvider, T: Runtime> Webhook<I, P, T> {
         Ok(acceptance)
     }
 
-    /// Proves a delivery, with a fresh look at the secret if no key of ours matches: it may have been rotated.
+    /// Proves a delivery, with a fresh look at the secret if no key of ours matches, or none of our subscriptions: it may
+    /// have changed.
     async fn prove<'a>(
         &self,
         source: &'a SourceDefinition,
@@ -128,6 +131,12 @@ impl<I: Inbox, P: SecretProvider, T: Runtime> Webhook<I, P, T> {
                 Some(keys) => Ok(source.verify(delivery, &keys, now)?),
                 None => Err(refusal.into()),
             },
+            Ok(verified) if verified.is_of_another_subscription() => {
+                match self.secrets.keys_other_than(keys, secret).await? {
+                    Some(keys) => Ok(source.verify(delivery, &keys, now)?),
+                    None => Ok(verified),
+                }
+            }
             result => Ok(result?),
         }
     }

@@ -4,7 +4,6 @@ use crate::{
     BatchSync, Tables, TaskError,
     task::{Batch, Begun, Caught, Ended, Mail, Start, Walk, Walks},
 };
-use certbridge_mapping::Kind;
 use certbridge_sync::{
     audit::Actor,
     batches::{BatchId, BatchRequest, BatchRow, BatchStatus, BatchStep, Mode, Registered, Turn},

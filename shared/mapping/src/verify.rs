@@ -16,7 +16,7 @@ pub use signing::{KeyPair, SignError};
 use crate::definition::SourceDefinition;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use std::fmt;
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 /// The headers of a request, borrowed. Names are compared without regard to case. In debug output they are names only:
 /// a value may be a token.
@@ -219,6 +219,7 @@ pub struct Verified<'a> {
     source: &'a SourceDefinition,
     delivery: &'a Delivery<'a>,
     key_id: String,
+    subscriptions: Option<Arc<BTreeSet<String>>>,
 }
 
 impl<'a> Verified<'a> {
@@ -241,6 +242,16 @@ impl<'a> Verified<'a> {
     pub fn key_id(&self) -> &str {
         &self.key_id
     }
+
+    /// Whether a delivery may be by this subscription of ours, as far as the secret lists them.
+    pub(crate) fn allows_subscription(&self, id: &str) -> bool {
+        self.subscriptions.as_ref().is_none_or(|ids| ids.contains(id))
+    }
+
+    /// Whether the secret lists our subscriptions.
+    pub(crate) fn lists_subscriptions(&self) -> bool {
+        self.subscriptions.is_some()
+    }
 }
 
 impl SourceDefinition {
@@ -258,7 +269,7 @@ impl SourceDefinition {
             Scheme::StandardWebhooks(scheme) => scheme.prove(delivery, keys, now)?,
             Scheme::Token(scheme) => scheme.prove(delivery, keys)?,
         };
-        Ok(Verified { source: self, delivery, key_id })
+        Ok(Verified { source: self, delivery, key_id, subscriptions: keys.subscriptions() })
     }
 
     /// The ids of those keys that this source's scheme cannot use, and that so prove nothing: for a warning. If it is

@@ -2,14 +2,17 @@
 
 use super::Refusal;
 use secrecy::{ExposeSecret, SecretString};
-use std::fmt;
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 /// The keys that may prove a source's deliveries: at least one, none of them empty.
 ///
 /// They are kept as text, and each delivery parses them anew. That takes 7 to 25 microseconds for a public key, a part of
 /// what its proof takes; and they come anew for each delivery, from a cache that knows nothing of schemes.
 #[derive(Clone)]
-pub struct Keys(Vec<Key>);
+pub struct Keys {
+    keys: Vec<Key>,
+    subscriptions: Option<Arc<BTreeSet<String>>>,
+}
 
 #[derive(Clone)]
 struct Key {
@@ -25,12 +28,29 @@ impl Keys {
             .filter(|secret| !secret.expose_secret().trim().is_empty())
             .map(|secret| Key { id: key_id(&secret), secret })
             .collect();
-        (!keys.is_empty()).then_some(Self(keys))
+        (!keys.is_empty()).then_some(Self { keys, subscriptions: None })
+    }
+
+    /// With the list of our own subscriptions, of one of which a delivery must be, if the source's definition says where
+    /// it names it.
+    #[must_use]
+    pub fn for_subscriptions(self, ids: impl IntoIterator<Item = String>) -> Self {
+        Self { subscriptions: Some(Arc::new(ids.into_iter().collect())), ..self }
+    }
+
+    /// Whether these keys prove the same deliveries as others.
+    pub fn are_like(&self, other: &Self) -> bool {
+        self.ids() == other.ids() && self.subscriptions == other.subscriptions
+    }
+
+    /// The list of our own subscriptions, if there is one.
+    pub(super) fn subscriptions(&self) -> Option<Arc<BTreeSet<String>>> {
+        self.subscriptions.clone()
     }
 
     /// The ids of the keys, in their order.
     pub fn ids(&self) -> Vec<String> {
-        self.0.iter().map(|key| key.id.clone()).collect()
+        self.keys.iter().map(|key| key.id.clone()).collect()
     }
 
     /// The keys that a scheme can `parse`. The others are skipped: they prove nothing, and stop no key beside them.
@@ -39,7 +59,7 @@ impl Keys {
     /// [`Refusal::NoUsableKey`] if there are none.
     pub(super) fn usable<'a, K>(&'a self, parse: impl Fn(&'a str) -> Option<K>) -> Result<Usable<'a, K>, Refusal> {
         let (mut keys, mut unusable) = (Vec::new(), Vec::new());
-        for key in &self.0 {
+        for key in &self.keys {
             match parse(key.secret.expose_secret()) {
                 Some(parsed) => keys.push((key.id.as_str(), parsed)),
                 None => unusable.push(key.id.clone()),
@@ -50,7 +70,7 @@ impl Keys {
 
     /// The ids of the keys that a scheme cannot `parse`.
     pub(super) fn unusable<'a, K>(&'a self, parse: impl Fn(&'a str) -> Option<K>) -> Vec<String> {
-        let unusable = self.0.iter().filter(|key| parse(key.secret.expose_secret()).is_none());
+        let unusable = self.keys.iter().filter(|key| parse(key.secret.expose_secret()).is_none());
         unusable.map(|key| key.id.clone()).collect()
     }
 }
