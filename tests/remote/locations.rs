@@ -34,8 +34,24 @@ fn timed(url: &str, clock: &Clock) -> Snapshots<Keys> {
     Snapshots::new(http, Keys::good(), url, snapshots_definition()).unwrap()
 }
 
+const UNKNOWN: LocationCheck = LocationCheck::Unknown { nearest: Vec::new() };
+
+/// What a check says, but for the locations that come near.
 async fn check(snapshots: &Snapshots<Keys>, location: &str) -> LocationCheck {
-    snapshots.check_location(location, PATIENT).await.unwrap()
+    match snapshots.check_location(location, PATIENT).await.unwrap() {
+        LocationCheck::Unknown { .. } => UNKNOWN,
+        check => check,
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_location_comes_with_the_nearest_ones() {
+    let server = destination().await;
+    server.add_location("loc_leeds", "Leeds");
+    let snapshots = snapshots(&server.url());
+    let told = snapshots.check_location("loc_londn", PATIENT).await.unwrap();
+    let LocationCheck::Unknown { nearest } = told else { panic!("{told:?}") };
+    assert_eq!(nearest, ["loc_london (London)", "loc_leeds (Leeds)"]);
 }
 
 fn reads(server: &sandbox::Snapshots) -> usize {

@@ -17,6 +17,7 @@ mod accredible;
 mod address;
 mod http;
 mod listing;
+mod nearest;
 mod refusal;
 mod snapshots;
 mod sources;

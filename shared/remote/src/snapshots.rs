@@ -4,6 +4,7 @@ use crate::{
     address::{BaseUrl, BaseUrlError},
     http::{Answer, Call, Http, error},
     listing::{self, Parts},
+    nearest::nearest,
     refusal::reason,
 };
 use certbridge_mapping::{
@@ -23,7 +24,7 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -59,7 +60,8 @@ struct Cached {
 }
 
 struct Listing {
-    ids: HashSet<String>,
+    /// The locations' names, by their ids.
+    names: BTreeMap<String, String>,
     /// Whether there are no others.
     complete: bool,
 }
@@ -248,7 +250,7 @@ impl Cached {
     /// Whether the location is there, if what was read is fresh enough to say so.
     fn check(&self, location_id: &str, now: Timestamp) -> Option<LocationCheck> {
         let check = says(self.listing.as_ref(), location_id);
-        let fresh = if check == LocationCheck::Unknown { FRESH_MISS } else { FRESH };
+        let fresh = if matches!(check, LocationCheck::Unknown { .. }) { FRESH_MISS } else { FRESH };
         // A clock that was set back proves nothing.
         (SignedDuration::ZERO..fresh).contains(&now.duration_since(self.read_at)).then_some(check)
     }
@@ -256,8 +258,8 @@ impl Cached {
 
 fn says(listing: Option<&Listing>, location_id: &str) -> LocationCheck {
     match listing {
-        Some(listing) if listing.ids.contains(location_id) => LocationCheck::Known,
-        Some(listing) if listing.complete => LocationCheck::Unknown,
+        Some(listing) if listing.names.contains_key(location_id) => LocationCheck::Known,
+        Some(listing) if listing.complete => LocationCheck::Unknown { nearest: nearest(&listing.names, location_id) },
         _ => LocationCheck::Unchecked,
     }
 }
@@ -269,9 +271,11 @@ impl Listing {
         let value: Value = serde_json::from_slice(body).ok()?;
         let items = value.as_array().or_else(|| value.get("locations")?.as_array());
         let items = items.or_else(|| value.get("data")?.as_array())?;
-        let ids: HashSet<String> = items.iter().flat_map(ids_of).collect();
+        let named = |item: &Value| item.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let names: BTreeMap<_, _> =
+            items.iter().flat_map(|item| ids_of(item).map(move |id| (id, named(item)))).collect();
         let complete = items.iter().all(|item| ids_of(item).next().is_some()) && !has_more(&value, items.len());
-        (!ids.is_empty()).then_some(Self { ids, complete })
+        (!names.is_empty()).then_some(Self { names, complete })
     }
 }
 
@@ -323,11 +327,8 @@ mod tests {
     use serde_json::json;
 
     fn read(value: &Value) -> Option<(Vec<String>, bool)> {
-        Listing::read(value.to_string().as_bytes()).map(|listing| {
-            let mut ids: Vec<_> = listing.ids.into_iter().collect();
-            ids.sort();
-            (ids, listing.complete)
-        })
+        Listing::read(value.to_string().as_bytes())
+            .map(|listing| (listing.names.into_keys().collect::<Vec<_>>(), listing.complete))
     }
 
     #[test]
