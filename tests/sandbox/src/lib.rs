@@ -17,6 +17,7 @@ pub mod accredible;
 mod cursors;
 pub mod dynamodb;
 pub mod fault;
+pub mod highlevel;
 pub mod provider;
 mod search;
 pub mod snapshots;
@@ -24,5 +25,6 @@ mod table;
 
 pub use accredible::{Accredible, Credential};
 pub use fault::{Fault, FaultRule};
+pub use highlevel::HighLevel;
 pub use provider::{LoggedRequest, Options, Provider};
 pub use snapshots::{Application, Snapshots};
