@@ -52,7 +52,7 @@ pub(super) struct Call {
 }
 
 /// An answer, yet without its trace id.
-pub(super) struct Answer(StatusCode, Value);
+pub(super) struct Answer(pub(super) StatusCode, pub(super) Value);
 
 /// 200.
 pub(super) fn ok(body: Value) -> Result<Answer, Refusal> {

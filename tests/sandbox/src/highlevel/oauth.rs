@@ -149,7 +149,7 @@ impl Inner {
     }
 
     /// Spends a code or a refresh token: an access token, and the next refresh token.
-    fn exchange(&self, key: &str) -> Result<Value, Response> {
+    fn exchange(&self, key: &str) -> Result<Value, Answer> {
         let Some(grant) = self.grants.get(key).filter(|grant| !grant.spent) else {
             return Err(denied(StatusCode::BAD_REQUEST, "invalid_grant", "Invalid grant: refresh token is invalid"));
         };
@@ -163,8 +163,8 @@ impl Inner {
 }
 
 /// An error in the shape of RFC 6749.
-fn denied(status: StatusCode, error: &str, description: &str) -> Response {
-    (status, Json(json!({ "error": error, "error_description": description }))).into_response()
+fn denied(status: StatusCode, error: &str, description: &str) -> Answer {
+    Answer(status, json!({ "error": error, "error_description": description }))
 }
 
 /// A form as it was sent. What is no form has no members.
@@ -188,12 +188,12 @@ pub(super) async fn token(State(inner): State<Arc<Inner>>, headers: HeaderMap, b
     let _one_at_a_time = lock(&inner.applying);
     match inner.token(&form(&headers, &body)) {
         Ok(told) => Json(told).into_response(),
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.traced(inner.trace_id()),
     }
 }
 
 impl Inner {
-    fn token(&self, form: &BTreeMap<String, String>) -> Result<Value, Response> {
+    fn token(&self, form: &BTreeMap<String, String>) -> Result<Value, Answer> {
         let given = |name: &str| form.get(name).map(String::as_str).filter(|text| !text.is_empty());
         let (grant_type, wanted) = match given("grant_type") {
             Some(grant_type @ "authorization_code") => (grant_type, "code"),
@@ -204,7 +204,7 @@ impl Inner {
             ["client_id", "client_secret", "grant_type", wanted].into_iter().filter(|name| given(name).is_none());
         let missing: Vec<_> = missing.map(|name| format!("{name} should not be empty")).collect();
         if !missing.is_empty() {
-            return Err(unprocessable(missing).into_answer().traced(self.trace_id()));
+            return Err(unprocessable(missing).into_answer());
         }
         if (given("client_id"), given("client_secret")) != (Some(CLIENT_ID), Some(CLIENT_SECRET)) {
             return Err(denied(StatusCode::UNAUTHORIZED, "invalid_client", "Invalid client credentials!"));
