@@ -27,4 +27,4 @@ pub use accredible::{Accredible, Credential};
 pub use fault::{Fault, FaultRule};
 pub use highlevel::HighLevel;
 pub use provider::{LoggedRequest, Options, Provider};
-pub use snapshots::{Application, Snapshots};
+pub use snapshots::{Application, Applied, Snapshots};

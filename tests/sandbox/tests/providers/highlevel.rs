@@ -1,11 +1,12 @@
 //! HighLevel as the sandbox plays it: tokens, versions, limits, and each resource.
 
+use crate::support::{answer, client, text};
 use certbridge_sandbox::{
     Fault, HighLevel, Options,
     highlevel::{CLIENT_ID, CLIENT_SECRET, COMPANY_ID, Refreshes, SCOPES, VERSION},
 };
 use jiff::SignedDuration;
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 const KEY: &str = "pit-not-to-be-told";
@@ -20,14 +21,8 @@ async fn highlevel() -> HighLevel {
 
 fn request(server: &HighLevel, method: &str, path: &str, token: &str) -> RequestBuilder {
     let url = format!("{}{path}", server.url());
-    let request = Client::new().request(Method::from_bytes(method.as_bytes()).unwrap(), url);
+    let request = client().request(Method::from_bytes(method.as_bytes()).unwrap(), url);
     request.bearer_auth(token).header("Version", VERSION)
-}
-
-async fn answer(request: RequestBuilder) -> (u16, Value) {
-    let answer = request.send().await.unwrap();
-    let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
-    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
 async fn call_as(server: &HighLevel, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
@@ -49,11 +44,7 @@ async fn token(server: &HighLevel, grant_type: &str, name: &str, grant: &str) ->
 }
 
 fn form_request(url: &str, form: String) -> RequestBuilder {
-    Client::new().post(url).header("Content-Type", "application/x-www-form-urlencoded").body(form)
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
+    client().post(url).header("Content-Type", "application/x-www-form-urlencoded").body(form)
 }
 
 #[tokio::test]
@@ -105,7 +96,7 @@ async fn a_grant_that_is_no_grant_is_refused() {
         let (got, refusal) = answer(form_request(&url, form.clone())).await;
         assert_eq!((got, &refusal["error"]), (status, &json!(error)), "{form}");
     }
-    let (status, refusal) = answer(Client::new().post(url).body(json!({ "client_id": CLIENT_ID }).to_string())).await;
+    let (status, refusal) = answer(client().post(url).body(json!({ "client_id": CLIENT_ID }).to_string())).await;
     assert_eq!((status, refusal["message"].as_array().unwrap().len()), (422, 4));
 }
 
@@ -165,7 +156,7 @@ async fn what_is_not_allowed_is_refused_in_the_documented_shapes() {
     server.add_key("narrow", Some("loc1"), &["locations.readonly"]);
     let plain = |version: Option<&str>, token: &str| {
         let url = format!("{}/locations/loc1", server.url());
-        let request = Client::new().get(url).bearer_auth(token);
+        let request = client().get(url).bearer_auth(token);
         version.into_iter().fold(request, |request, version| request.header("Version", version))
     };
     for (request, status, message) in [

@@ -1,0 +1,6 @@
+//! Each provider as the sandbox plays it, over real sockets.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod highlevel;
+mod snapshots;
+mod support;
