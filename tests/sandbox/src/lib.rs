@@ -13,6 +13,7 @@
 //! The steering takes no key, so nothing of this may listen on an address that others reach.
 #![warn(missing_docs)]
 
+pub mod acculynx;
 pub mod accredible;
 mod cursors;
 pub mod delivery;
@@ -26,6 +27,7 @@ pub mod snapshots;
 pub mod standard_webhooks;
 mod table;
 
+pub use acculynx::AccuLynx;
 pub use accredible::{Accredible, Credential};
 pub use delivery::{Attempt, Courier, Pace, Rule};
 pub use fault::{Fault, FaultRule};
