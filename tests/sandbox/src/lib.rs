@@ -13,13 +13,16 @@
 //! The steering takes no key, so nothing of this may listen on an address that others reach.
 #![warn(missing_docs)]
 
-pub mod acculynx;
 pub mod accredible;
+pub mod accredit;
+pub mod acculynx;
+pub mod certifylize;
 mod cursors;
 pub mod delivery;
 pub mod dynamodb;
 pub mod fault;
 pub mod highlevel;
+mod keys;
 pub mod provider;
 mod search;
 pub mod seventeenhats;
@@ -27,8 +30,10 @@ pub mod snapshots;
 pub mod standard_webhooks;
 mod table;
 
-pub use acculynx::AccuLynx;
 pub use accredible::{Accredible, Credential};
+pub use accredit::Accredit;
+pub use acculynx::AccuLynx;
+pub use certifylize::Certifylize;
 pub use delivery::{Attempt, Courier, Pace, Rule};
 pub use fault::{Fault, FaultRule};
 pub use highlevel::HighLevel;
