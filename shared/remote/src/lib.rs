@@ -17,6 +17,7 @@ mod accredible;
 mod address;
 mod http;
 mod listing;
+mod location_list;
 mod refusal;
 mod snapshots;
 mod sources;
