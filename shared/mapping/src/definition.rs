@@ -266,6 +266,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("sources/certifylize.toml", include_str!("../../../config/sources/certifylize.toml")),
     ("sources/17hats.toml", include_str!("../../../config/sources/17hats.toml")),
     ("sources/acculynx.toml", include_str!("../../../config/sources/acculynx.toml")),
+    ("destinations/highlevel.toml", include_str!("../../../config/destinations/highlevel.toml")),
     ("destinations/snapshots.toml", include_str!("../../../config/destinations/snapshots.toml")),
 ];
 
