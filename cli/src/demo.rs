@@ -166,7 +166,7 @@ impl Demo<'_> {
     /// Sends one delivery and waits until it has come to an end.
     async fn play_one(&mut self, scene: Scene) -> Result<(), CliError> {
         writeln!(io::stderr(), "sending: {}", scene.title)?;
-        let mut headers = sign(&self.data, "accredible", &scene.body, Timestamp::now())?;
+        let mut headers = sign(&self.data, "accredible", &scene.body, Timestamp::now())?.headers;
         if scene.forged {
             headers.iter_mut().for_each(|(_, value)| *value = "0".repeat(64));
         }

@@ -37,6 +37,9 @@ pub enum CliError {
         /// The source.
         name: String,
     },
+    /// The key is not of the sort that the source's scheme signs with.
+    #[error("sources/{0}: {1}")]
+    Sign(String, certbridge_mapping::verify::SignError),
     /// A port, a socket, the embedded database.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -101,9 +101,12 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
         Command::Sign { data, source, body } => {
             let bytes = std::fs::read(&body).map_err(CliError::file(&body))?;
             let mut out = io::stdout().lock();
-            for (name, value) in sign(&data, &source, &bytes, Timestamp::now())? {
+            let signed = sign(&data, &source, &bytes, Timestamp::now())?;
+            for (name, value) in signed.headers {
                 writeln!(out, "{name}: {value}")?;
             }
+            // Beside the headers, so that those can be read by a script.
+            writeln!(io::stderr(), "POST {}", signed.path)?;
         }
         Command::Batch(command) => return batch::run(command).await,
         Command::Keys(command) => keys::run(command, &env).await?,

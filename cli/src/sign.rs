@@ -1,19 +1,46 @@
-//! `certbridge sign`: the headers that a sender would add.
+//! `certbridge sign`: what a sender would add to a body.
 
 use crate::{CliError, local::SecretsFile};
-use certbridge_mapping::Definitions;
+use certbridge_mapping::{Definitions, SourceDefinition, verify::Scheme};
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use std::path::Path;
 
-/// The headers with which `body`, sent to a source of a data folder, is proven at `now`.
-pub fn sign(data: &Path, source: &str, body: &[u8], now: Timestamp) -> Result<Vec<(String, String)>, CliError> {
+/// What proves a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// Where it is to be sent, below the bundle's address: some sources prove themselves by a token in the path.
+    pub path: String,
+    /// The headers to send along.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What proves that `body`, sent at `now`, is from a source of a data folder, by the built-in definition of that source.
+pub fn sign(data: &Path, source: &str, body: &[u8], now: Timestamp) -> Result<Signed, CliError> {
     let definitions = Definitions::built_in();
     let definition = definitions.source(source).ok_or_else(|| CliError::UnknownSource(source.to_owned()))?;
+    sign_as(data, definition, body, now)
+}
+
+/// As [`sign`], by this definition.
+pub fn sign_as(data: &Path, definition: &SourceDefinition, body: &[u8], now: Timestamp) -> Result<Signed, CliError> {
     let file = SecretsFile::in_folder(data);
     let secrets = file.read()?;
-    let signing = secrets.get(&definition.secret_name()).map(|secret| &secret["signing"]);
-    let key = signing.and_then(|signing| signing.as_str().or_else(|| signing[0].as_str()));
+    let secret = secrets.get(&definition.secret_name());
+    let key = secret.and_then(signing_key);
     let key = key.ok_or_else(|| CliError::NoKey { path: file.path().to_owned(), name: definition.name.clone() })?;
-    Ok(definition.sign(body, &SecretString::from(key), now))
+    let headers = definition.sign(body, &key, now).map_err(|error| CliError::Sign(definition.name.clone(), error))?;
+    let token = match &definition.verification {
+        Scheme::Token(token) if token.header.is_none() => format!("/{}", key.expose_secret()),
+        _ => String::new(),
+    };
+    Ok(Signed { path: format!("/webhooks/{}{token}", definition.name), headers })
+}
+
+/// What a sender signs with: the private key, where there are two, and else the first of those that are shared.
+fn signing_key(secret: &Value) -> Option<SecretString> {
+    let signing = &secret["signing"];
+    let shared = || signing.as_str().or_else(|| signing[0].as_str());
+    Some(secret["private_key"].as_str().or_else(shared)?.into())
 }

@@ -97,6 +97,7 @@ pub(crate) fn reconcile() -> BatchRequest {
     BatchRequest {
         mode: Mode::Reconcile,
         source: "accredible".to_owned(),
+        kind: certbridge_mapping::Kind::Certificate,
         dry_run: false,
         force: false,
         actor: Actor::Reconciliation,

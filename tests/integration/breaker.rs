@@ -95,7 +95,7 @@ impl World {
         destination.add_location("loc_london", "London");
         let (store, clock) = (MemoryStore::new(), Clock::at("2026-03-01T12:00:00Z"));
         let http = Http::new().unwrap();
-        let addresses = BTreeMap::from([("accredible".to_owned(), source.url())]);
+        let addresses = BTreeMap::from([("ACCREDIBLE_URL".to_owned(), source.url())]);
         let definition = definitions.destination("snapshots").unwrap();
         let engine = Engine {
             store: store.clone(),
@@ -103,6 +103,7 @@ impl World {
             destination: Snapshots::new(http, OneKey, &destination.url(), definition).unwrap(),
             queue: NoQueue,
             runtime: clock.clone(),
+            in_force: definitions.clone().into(),
             plans: Plans::new(definitions, "snapshots").unwrap(),
             redactor: Redactor::new("digest-key"),
             breakers: BreakerBoard::default(),
@@ -148,7 +149,7 @@ pub(crate) async fn accepted(store: &MemoryStore, id: &str, now: Timestamp) -> I
     let definitions = Definitions::built_in();
     let source = definitions.source("accredible").unwrap();
     let (body, key) = (created(id), SecretString::from("signing"));
-    let headers = source.sign(body.as_bytes(), &key, now);
+    let headers = source.sign(body.as_bytes(), &key, now).unwrap();
     let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let delivery = Delivery { headers, body: body.as_bytes(), path_token: None };
     let verified = source.verify(&delivery, &Keys::new([key]).unwrap(), now).unwrap();

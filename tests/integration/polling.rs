@@ -39,7 +39,7 @@ fn minutes(minutes: i64) -> SignedDuration {
 }
 
 impl World {
-    fn plan(&self) -> &Plan {
+    fn plan(&self) -> Arc<Plan> {
         self.engine.plans.of("accredible").unwrap()
     }
 
@@ -59,7 +59,7 @@ impl World {
 
     async fn poll_in<S: Inbox + PollMarks>(&self, store: &S, time: SignedDuration) -> Result<Polled, PollError> {
         let stop_at = self.clock.now() + time;
-        poll(store, &self.engine.sources, &self.clock, self.plan(), KIND, stop_at).await
+        poll(store, &self.engine.sources, &self.clock, &self.plan(), KIND, stop_at).await
     }
 
     async fn poll(&self) -> Polled {
@@ -406,10 +406,10 @@ async fn a_missing_key_is_told_from_a_source_that_fails() {
     let world = World::start().await;
     world.changed(1..=1, 60);
     for (key, words) in [(None, "no api_key in the secret sources/accredible"), (Some("old"), "401")] {
-        let addresses = BTreeMap::from([("accredible".to_owned(), world.source.url())]);
+        let addresses = BTreeMap::from([("ACCREDIBLE_URL".to_owned(), world.source.url())]);
         let sources = HttpSources::new(Http::new().unwrap(), Key(key), addresses);
         let stop_at = world.clock.now() + ALL_PAGES;
-        let error = poll(&world.store, &sources, &world.clock, world.plan(), KIND, stop_at).await.unwrap_err();
+        let error = poll(&world.store, &sources, &world.clock, &world.plan(), KIND, stop_at).await.unwrap_err();
         assert!(matches!(&error, PollError::Unauthorized(failed) if failed.message.contains(words)), "{error}");
         assert!(!error.is_transient());
     }
@@ -457,13 +457,13 @@ async fn what_a_poll_finds_comes_out_of_the_stream() {
     }
     let definitions = certbridge_mapping::Definitions::built_in();
     let plans = certbridge_sync::Plans::new(&definitions, "snapshots").unwrap();
-    let plan = plans.iter().find(|plan| plan.polled_kinds().next().is_some()).unwrap();
+    let plan = plans.all().into_iter().find(|plan| plan.polled_kinds().next().is_some()).unwrap();
     let key = Key(Some("api-key-of-the-source"));
-    let addresses = BTreeMap::from([("accredible".to_owned(), world.source().url())]);
+    let addresses = BTreeMap::from([("ACCREDIBLE_URL".to_owned(), world.source().url())]);
     let sources = Arc::new(HttpSources::new(Http::new().unwrap(), key, addresses));
     let polled = async || {
         let stop_at = SystemRuntime.now() + ALL_PAGES;
-        sendable(poll(world.store(), &*sources, &SystemRuntime, plan, KIND, stop_at)).await.unwrap()
+        sendable(poll(world.store(), &*sources, &SystemRuntime, &plan, KIND, stop_at)).await.unwrap()
     };
     let (one, other) = tokio::join!(polled(), polled());
     // The sandbox has one of its own.

@@ -91,7 +91,7 @@ pub(crate) fn record(id: &str) -> RecordKey {
 /// A signed delivery, to be sent or spoilt.
 pub(crate) fn signed(folder: &Path, body: impl Into<Vec<u8>>) -> Request {
     let body = body.into();
-    let headers = sign(folder, "accredible", &body, Timestamp::now()).unwrap();
+    let headers = sign(folder, "accredible", &body, Timestamp::now()).unwrap().headers;
     let request = Request::post("/webhooks/accredible", body);
     headers.into_iter().fold(request, |request, (name, value)| request.header(&name, value))
 }

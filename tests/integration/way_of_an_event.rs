@@ -174,7 +174,7 @@ async fn a_source_of_ones_own_is_ordered_by_its_revisions() {
     };
     let delivery = |body: &Value| {
         let body = body.to_string();
-        let headers = source.sign(body.as_bytes(), &"token-of-the-ledger".into(), jiff::Timestamp::now());
+        let headers = source.sign(body.as_bytes(), &"token-of-the-ledger".into(), jiff::Timestamp::now()).unwrap();
         let request = Request::post("/webhooks/ledger", body);
         headers.into_iter().fold(request, |request, (name, value)| request.header(&name, value))
     };

@@ -101,7 +101,7 @@ fn app<I: Inbox>(inbox: I, secret: Found) -> (App<I>, Collected) {
     let (clock, counted) = (Clock::at(NOW), Collected::default());
     let metrics = Metrics::new(NAMESPACE, "webhook", clock.clone()).with_sink(counted.clone());
     let secrets = Arc::new(Secrets::new(Answer(secret), clock.clone()));
-    (Webhook { definitions, secrets, inbox, runtime: clock, metrics }, counted)
+    (Webhook { definitions: definitions.into(), secrets, inbox, runtime: clock, metrics }, counted)
 }
 
 fn working() -> (App<MemoryStore>, MemoryStore) {
@@ -130,7 +130,7 @@ impl Event {
         let mut definitions = Definitions::built_in();
         definitions.add_source("stamped.toml", STAMPED);
         let source: &SourceDefinition = definitions.source(self.source).unwrap();
-        let headers = source.sign(self.body.as_bytes(), &KEY.into(), at);
+        let headers = source.sign(self.body.as_bytes(), &KEY.into(), at).unwrap();
         Self { headers, ..self }
     }
 

@@ -33,7 +33,7 @@ async fn a_mapped_record_is_what_arrives() {
     let body = json!({ "user_id": "u", "issue_date": "2026-01-31", "location_id": "loc_london" });
     let record = plan.given(&key, &Document::given(body.to_string().as_bytes()).unwrap()).unwrap();
     let request = plan.request(&record).unwrap();
-    snapshots(&server.url()).push(&record("1"), &request, "k", PATIENT).await.unwrap();
+    snapshots(&server.url()).push(&key, &request, "k", PATIENT).await.unwrap();
     assert_eq!(server.certificate("1").unwrap(), request.body);
 }
 

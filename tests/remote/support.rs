@@ -95,7 +95,7 @@ pub(crate) fn sources(url: &str) -> HttpSources<Keys> {
 }
 
 pub(crate) fn sources_with(url: &str, keys: Keys) -> HttpSources<Keys> {
-    HttpSources::new(http(), keys, BTreeMap::from([("accredible".to_owned(), url.to_owned())]))
+    HttpSources::new(http(), keys, BTreeMap::from([("ACCREDIBLE_URL".to_owned(), url.to_owned())]))
 }
 
 pub(crate) fn snapshots(url: &str) -> Snapshots<Keys> {

@@ -85,6 +85,7 @@ impl Simulation {
                 request: BatchRequest {
                     mode: Mode::Reconcile,
                     source: source.to_owned(),
+                    kind: certbridge_mapping::Kind::Certificate,
                     dry_run,
                     force: false,
                     actor: Actor::Reconciliation,

@@ -228,7 +228,7 @@ impl Simulation {
         let (key, text) = (self.key.clone(), body.clone());
         let future = async move {
             let now = world.now();
-            let signed = definition.sign(text.as_bytes(), &key, now);
+            let signed = definition.sign(text.as_bytes(), &key, now).unwrap();
             let delivery = Delivery {
                 headers: signed.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect(),
                 body: text.as_bytes(),
@@ -613,9 +613,10 @@ pub(crate) fn engine(world: &World, tables: &MemoryStore, plans: &Plans, process
     Engine {
         store: SimStore { tables: tables.clone(), world: world.clone(), process },
         sources: SimSources { world: world.clone(), process },
-        destination: SimDestination { world: world.clone(), process, plan: Arc::clone(plans.of(HINTS).unwrap()) },
+        destination: SimDestination { world: world.clone(), process, plan: plans.of(HINTS).unwrap() },
         queue: SimQueue(world.clone()),
         runtime: SimRuntime { world, process },
+        in_force: certbridge_mapping::Definitions::default().into(),
         plans: plans.clone(),
         redactor: Redactor::new("key"),
         breakers: BreakerBoard::default(),

@@ -5,7 +5,9 @@ use crate::{
     ports::{Process, point},
     world::{Application, World},
 };
-use certbridge_mapping::{Kind, ListedRecord, Plan, RecordKey, Request, ShownRecord, digest::sha256_of_parts};
+use certbridge_mapping::{
+    DestinationDefinition, Kind, ListedRecord, Plan, RecordKey, Request, ShownRecord, digest::sha256_of_parts,
+};
 use certbridge_sync::{
     error::{RemoteClass, RemoteError},
     ports::{Destination, Fetched, ListError, LocationCheck, Page, Pushed, Sources},
@@ -111,6 +113,8 @@ impl SimDestination {
 }
 
 impl Destination for SimDestination {
+    fn redefine(&self, _definition: &Arc<DestinationDefinition>) {}
+
     async fn push(
         &self,
         _key: &RecordKey,

@@ -169,14 +169,8 @@ impl Breakers for SimStore {
 }
 
 impl Scan for SimStore {
-    async fn records(
-        &self,
-        kind: Kind,
-        source: &str,
-        cursor: Option<&str>,
-        limit: usize,
-    ) -> Result<Scanned<RecordRow>, StoreError> {
-        self.at("records", || self.tables.records(kind, source, cursor, limit.min(PAGE))).await
+    async fn records(&self, kind: Kind, cursor: Option<&str>, limit: usize) -> Result<Scanned<RecordRow>, StoreError> {
+        self.at("records", || self.tables.records(kind, cursor, limit.min(PAGE))).await
     }
 
     async fn unsettled(

@@ -14,6 +14,7 @@ use certbridge_sync::{
     breaker::BreakerState,
     grants::Grants,
     ids::IdMap,
+    in_force::Control,
     memory::MemoryStore,
     poll::PollMarks,
     ports::{Breakers, Inbox, Records, Scan},

@@ -14,6 +14,7 @@ use certbridge_store::{DynamoStore, Tables, inbox_row, schema};
 use certbridge_sync::{
     StoreError,
     breaker::BreakerState,
+    in_force::Control,
     poll::PollMarks,
     ports::{Breakers, Inbox, Overdue, Records},
     row::{InboxRow, InboxState},
@@ -175,7 +176,7 @@ async fn a_long_trail_comes_in_pages() {
 async fn control_is_definitions_and_breakers() {
     let world = Embedded::start().await;
     let store = &world.store;
-    assert_eq!(store.control().await, Ok(certbridge_store::Control::default()));
+    assert_eq!(store.control().await, Ok(certbridge_sync::in_force::ControlRows::default()));
     for file in ["sources/17hats.toml", "sources/accredible.toml", "destinations/snapshots.toml"] {
         store.set_definition(file, Some("name = 1")).await.unwrap();
     }

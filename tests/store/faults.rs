@@ -13,6 +13,7 @@ use certbridge_sync::{
     StoreError,
     batches::{BatchStep, Batches, Registered, Turn},
     breaker::BreakerState,
+    in_force::Control,
     poll::PollMarks,
     ports::{Breakers, ClaimError, CommitError, Inbox, Inserted, Records},
     row::{InboxState, Release, Settle},

@@ -162,6 +162,7 @@ pub(crate) fn batch(id: &str) -> BatchRow {
         request: BatchRequest {
             mode: Mode::Reconcile,
             source: "accredible".into(),
+            kind: certbridge_mapping::Kind::Certificate,
             dry_run: false,
             force: false,
             actor: Actor::Reconciliation,

@@ -177,7 +177,7 @@ impl Executions for Machine {
 #[tokio::test]
 async fn batches_are_asked_for_and_told_of() {
     let app = Api {
-        definitions: Definitions::built_in(),
+        definitions: Definitions::built_in().into(),
         batches: MemoryStore::new(),
         executions: Machine,
         archive: Archive::memory(),

@@ -1,5 +1,6 @@
 //! The routes that start and tell of batches, as `functions/api` answers them.
 
+use certbridge_mapping::Kind;
 use certbridge_sync::reconcile::Verdict;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -133,8 +134,9 @@ impl Client {
     ///
     /// # Errors
     /// [`ApiError`]; the same body with the same `batch_id` may be sent again.
-    pub async fn start(&self, source: &str, body: &Value) -> Result<Shown, ApiError> {
-        let request = self.request(Method::POST, "batch_sync").query(&[("source", source)]).json(body);
+    pub async fn start(&self, source: &str, kind: Kind, body: &Value) -> Result<Shown, ApiError> {
+        let request =
+            self.request(Method::POST, "batch_sync").query(&[("source", source), ("kind", kind.as_str())]).json(body);
         self.answer(request).await
     }
 

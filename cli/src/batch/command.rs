@@ -5,6 +5,7 @@ use crate::{
         show::{self, Form},
     },
 };
+use certbridge_mapping::Kind;
 use certbridge_sync::reconcile::Verdict;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -34,6 +35,9 @@ pub enum BatchCommand {
         /// The source whose records to reconcile
         #[arg(long, default_value = "accredible")]
         source: String,
+        /// The kind of its records: certificate, location, customer or invoice
+        #[arg(long, default_value_t)]
+        kind: Kind,
         /// Write nothing but a report
         #[arg(long)]
         dry_run: bool,
@@ -124,7 +128,7 @@ impl Api {
 /// The API refuses, or is not there.
 pub async fn run(command: BatchCommand) -> Result<ExitCode, CliError> {
     match command {
-        BatchCommand::Run { api, id, source, dry_run, force, records, detach, output } => {
+        BatchCommand::Run { api, id, source, kind, dry_run, force, records, detach, output } => {
             let client = api.client()?;
             let mut body = json!({ "dry_run": dry_run, "force": force });
             if let Some(id) = id {
@@ -133,7 +137,7 @@ pub async fn run(command: BatchCommand) -> Result<ExitCode, CliError> {
             if let Some(file) = records {
                 body["records"] = read_records(&file)?;
             }
-            let batch = client.start(&source, &body).await?;
+            let batch = client.start(&source, kind, &body).await?;
             if detach {
                 show::standing(&batch, output.form())?;
                 return Ok(ExitCode::SUCCESS);

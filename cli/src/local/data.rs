@@ -2,7 +2,7 @@
 
 use crate::{CliError, keys};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use certbridge_mapping::Definitions;
+use certbridge_mapping::{Definitions, SourceDefinition};
 use certbridge_platform::{
     SecretError, SecretProvider,
     keys::{ApiKey, scopes},
@@ -53,8 +53,7 @@ impl DataFolder {
         let file = SecretsFile::in_folder(&self.path);
         file.update(|secrets| {
             for source in definitions.sources() {
-                let fresh = || json!({"signing": [token(runtime)], "api_key": token(runtime)});
-                secrets.entry(source.secret_name()).or_insert_with(fresh);
+                add_source(secrets, source, runtime)?;
             }
             secrets.entry("destinations/snapshots").or_insert_with(|| json!({"api_key": token(runtime)}));
             secrets.entry("audit").or_insert_with(|| {
@@ -130,6 +129,28 @@ impl SecretProvider for SecretsFile {
             Err(error) => Err(SecretError::Unavailable { name: id.to_owned(), message: error.to_string() }),
         }
     }
+}
+
+/// Makes a source's secret, if there is none: fresh keys of its scheme, and one for its API. Where it is proven by two
+/// keys, the private one stands beside, for whoever plays the sender on this machine.
+pub(crate) fn add_source(
+    secrets: &mut Map<String, Value>,
+    source: &SourceDefinition,
+    runtime: &impl Runtime,
+) -> Result<(), CliError> {
+    if secrets.contains_key(&source.secret_name()) {
+        return Ok(());
+    }
+    let mut random = [0; 32];
+    random[..16].copy_from_slice(&runtime.random().to_be_bytes());
+    random[16..].copy_from_slice(&runtime.random().to_be_bytes());
+    let pair = source.new_key(&random).map_err(|error| CliError::Sign(source.name.clone(), error))?;
+    let mut secret = json!({"signing": [pair.signing.expose_secret()], "api_key": token(runtime)});
+    if let Some(private) = &pair.private {
+        secret["private_key"] = json!(private.expose_secret());
+    }
+    secrets.insert(source.secret_name(), secret);
+    Ok(())
 }
 
 /// 256 random bits in hex.

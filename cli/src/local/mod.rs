@@ -18,14 +18,14 @@ use certbridge_archive::{Archive, ArchiveError};
 use certbridge_batch::BatchSync;
 use certbridge_mapping::Definitions;
 use certbridge_platform::{
-    Env, Metrics, Secrets, SystemRuntime,
+    Env, Metrics, Secrets, SystemRuntime, definitions,
     metrics::{Dropped, NAMESPACE},
 };
 use certbridge_remote::HttpSources;
 use certbridge_sandbox::{Accredible, Credential, Options as ProviderOptions, Snapshots, dynamodb::EmbeddedDynamoDb};
 use certbridge_store::{DynamoStore, Tables, schema};
-use certbridge_sync::{ports::Runtime, row::Pointer};
-use certbridge_wiring::{LiveEngine, SharedSecrets, engine, in_force};
+use certbridge_sync::{InForce, in_force::Control, ports::Runtime, row::Pointer};
+use certbridge_wiring::{LiveEngine, SharedSecrets, engine, refresh};
 use executions::LocalExecutions;
 use futures::future::BoxFuture;
 use jiff::SignedDuration;
@@ -51,6 +51,8 @@ use webhook::Webhook;
 const INVOCATION: SignedDuration = SignedDuration::from_secs(12);
 /// How often overdue events are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(3);
+/// How often the definitions in force are read again: whoever writes one waits for it.
+const REFRESH: SignedDuration = SignedDuration::from_secs(1);
 /// How many messages of the queue are worked on at the same time.
 const WORKERS: usize = 8;
 /// When a message that failed is seen again.
@@ -142,6 +144,7 @@ impl Local {
         tasks.spawn(until(&stopped, stream_driver(Arc::clone(&functions), reader)));
         tasks.spawn(until(&stopped, queue_driver(Arc::clone(&functions), messages, queue)));
         tasks.spawn(until(&stopped, sweep_driver(Arc::clone(&functions))));
+        tasks.spawn(until(&stopped, refresh_driver(Arc::clone(&functions))));
         tasks.spawn(until(&stopped, batches::batch_driver(Arc::clone(&functions), starts)));
         tasks.spawn(until(&stopped, batches::poll_driver(Arc::clone(&functions), options.poll_every)));
         tasks.spawn(serve(listener, functions, stopped));
@@ -232,18 +235,22 @@ async fn functions(
     archive: Archive,
 ) -> Result<Functions, CliError> {
     let metrics = |name| Metrics::new(NAMESPACE, name, SystemRuntime).with_sink(Dropped);
+    let files = store.control().await?.definitions;
+    let in_force = || InForce::new(files.clone(), SystemRuntime.now(), REFRESH);
     let start = async |name| {
         let destination = certbridge_wiring::Destination::read(env)?;
         let secrets = Arc::clone(secrets);
-        Ok::<_, CliError>(engine(env, destination, store.clone(), secrets, queue.clone(), &metrics(name)).await?)
+        Ok::<_, CliError>(
+            engine(env, destination, store.clone(), secrets, queue.clone(), &metrics(name), REFRESH).await?,
+        )
     };
-    let definitions = in_force(&store.control().await?.definitions, &metrics("webhook"));
+    definitions::report(&in_force().current(), &metrics("webhook"));
     let signer = batch_sync::signer(secrets.audit().await?.as_ref())?;
     let batches = BatchSync { engine: start("batch-sync").await?, archive: archive.clone(), signer };
     Ok(Functions {
         batch_sync: batch_sync::App { batches, metrics: metrics("batch-sync") },
         api: Api {
-            definitions: definitions.clone(),
+            definitions: in_force(),
             batches: store.clone(),
             executions,
             archive,
@@ -251,7 +258,7 @@ async fn functions(
             metrics: metrics("api"),
         },
         webhook: Webhook {
-            definitions,
+            definitions: in_force(),
             secrets: Arc::clone(secrets),
             inbox: store.clone(),
             runtime: SystemRuntime,
@@ -327,6 +334,20 @@ async fn sweep_driver(functions: Arc<Functions>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         invoke(&functions, json!({"task": "sweep"})).await;
+    }
+}
+
+/// Reads the definitions again. On AWS each function does at the start of an invocation.
+async fn refresh_driver(functions: Arc<Functions>) {
+    let mut interval = tokio::time::interval(REFRESH.unsigned_abs());
+    loop {
+        interval.tick().await;
+        let (webhook, api) = (&functions.webhook, &functions.api);
+        definitions::refresh(&webhook.definitions, &webhook.inbox, webhook.runtime.now(), &webhook.metrics).await;
+        definitions::refresh(&api.definitions, &api.batches, api.runtime.now(), &api.metrics).await;
+        refresh(&functions.sync_event.engine, &functions.sync_event.metrics).await;
+        refresh(&functions.sync_certificate.engine, &functions.sync_certificate.metrics).await;
+        refresh(&functions.batch_sync.batches.engine, &functions.batch_sync.metrics).await;
     }
 }
 

@@ -1,11 +1,11 @@
 use certbridge_archive::{Archive, ArchiveError};
-use certbridge_mapping::{Definitions, Problems};
+use certbridge_mapping::Problems;
 use certbridge_platform::{
     Answer, Metrics, Problem, ProblemType,
     http::{Request, owner, route},
 };
 use certbridge_sync::{
-    StoreError,
+    InForce, StoreError,
     batches::{BatchId, Batches, Executions},
     ports::Runtime,
 };
@@ -20,7 +20,7 @@ const LATER: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Api<S, E, T> {
     /// The definitions in force.
-    pub definitions: Definitions,
+    pub definitions: InForce,
     /// The batches.
     pub batches: S,
     /// What carries them.

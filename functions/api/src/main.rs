@@ -4,9 +4,13 @@
 
 use api::{Api, Config, handle};
 use certbridge_archive::Archive;
-use certbridge_mapping::Definitions;
-use certbridge_platform::{Env, Metrics, SystemRuntime, aws, http, logs, metrics::NAMESPACE};
+use certbridge_platform::{Env, Metrics, SystemRuntime, aws, definitions, http, logs, metrics::NAMESPACE};
 use certbridge_store::{DynamoStore, SfnExecutions};
+use certbridge_sync::{
+    InForce,
+    in_force::{Control, REFRESH},
+    ports::Runtime,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -21,11 +25,12 @@ async fn main() -> Result<(), lambda_http::Error> {
 
     // One read opens the connection to DynamoDB.
     let files = batches.control().await?.definitions;
-    let definitions = Definitions::in_force(files.iter().map(|(file, text)| (file.as_str(), text.as_str())));
-    for error in definitions.errors() {
-        tracing::error!(%error, "a definition is broken, and its source off");
-        metrics.count("DefinitionBroken", &[]);
-    }
-    let app = Api { definitions, batches, executions, archive, runtime: SystemRuntime, metrics };
-    http::serve(|request| handle(&app, request)).await
+    let definitions = InForce::new(files, SystemRuntime.now(), REFRESH);
+    definitions::report(&definitions.current(), &metrics);
+    let app = &Api { definitions, batches, executions, archive, runtime: SystemRuntime, metrics };
+    http::serve(async move |request| {
+        definitions::refresh(&app.definitions, &app.batches, app.runtime.now(), &app.metrics).await;
+        handle(app, request).await
+    })
+    .await
 }

@@ -38,6 +38,7 @@ pub(crate) struct Shown<'a> {
     status: BatchStatus,
     mode: Mode,
     source: &'a str,
+    kind: &'a str,
     dry_run: bool,
     force: bool,
     requested_by: &'a str,
@@ -73,6 +74,7 @@ impl<'a> From<&'a BatchRow> for Shown<'a> {
             status: row.status,
             mode: row.request.mode,
             source: &row.request.source,
+            kind: row.request.kind.as_str(),
             dry_run: row.request.dry_run,
             force: row.request.force,
             requested_by: match &row.request.actor {

@@ -5,6 +5,7 @@ use crate::{
     read::Shown,
     wish::{Wish, document},
 };
+use certbridge_mapping::{Kind, Problems, SourceDefinition, problem::Problem, problem::Shape};
 use certbridge_platform::{
     Answer,
     http::{Request, query_parameter},
@@ -29,10 +30,17 @@ impl<S: Batches, E: Executions, T: Runtime> Api<S, E, T> {
             return Err(Refused::BodyTooLarge { bytes: body.len(), limit: MAX_BODY_BYTES });
         }
         let source = query_parameter(request, "source").unwrap_or(DEFAULT_SOURCE);
-        let source = &self.definitions.source(source).ok_or(Refused::UnknownSource)?.name;
+        let definitions = self.definitions.current();
+        let source = definitions.source(source).ok_or(Refused::UnknownSource)?;
+        let kind = match query_parameter(request, "kind").map(str::parse::<Kind>) {
+            None => Kind::default(),
+            Some(Ok(kind)) if source.records.contains_key(&kind) => kind,
+            Some(_) => return Err(Problems::one(Problem::new("kind", Shape::Missing, kinds(source))).into()),
+        };
+        let source = &source.name;
         let document = document(body)?;
         let wish = Wish::read(&document)?;
-        let asked = self.row(&wish, source, owner)?;
+        let asked = self.row(&wish, source, kind, owner)?;
         if let Some(records) = wish.records {
             // By the digest of the request, so that another one of the same id overwrites nothing.
             self.archive.put_json(&format!("requests/{}.json", asked.request_digest), &records).await?;
@@ -46,20 +54,23 @@ impl<S: Batches, E: Executions, T: Runtime> Api<S, E, T> {
             let started = self.executions.start(&row.id).await;
             started.map_err(|error| Refused::NotStarted { id: row.id.clone(), error })?;
         }
+        let kind = kind.as_str();
         let (mode, records) = (row.request.mode.as_str(), wish.records.map_or(0, <[_]>::len));
-        tracing::info!(batch_id = %row.id, owner, source, mode, records, outcome, "a batch was asked for");
+        tracing::info!(batch_id = %row.id, owner, source, kind, mode, records, outcome, "a batch was asked for");
         self.metrics.count("BatchRequested", &[("Mode", mode), ("Outcome", outcome)]);
         Ok(Answer::json(202, &Shown::from(&row)).header("location", format!("/batches/{}", row.id)))
     }
 
-    fn row(&self, wish: &Wish<'_>, source: &str, owner: &str) -> Result<BatchRow, Refused> {
+    fn row(&self, wish: &Wish<'_>, source: &str, kind: Kind, owner: &str) -> Result<BatchRow, Refused> {
         let now = self.runtime.now();
-        let digest = wish.digest(source).map_err(|_| Refused::Unusable("a request cannot be written".to_owned()))?;
+        let digest =
+            wish.digest(source, kind).map_err(|_| Refused::Unusable("a request cannot be written".to_owned()))?;
         Ok(BatchRow {
             id: wish.id.clone().unwrap_or_else(|| BatchId::random(now, self.runtime.random())),
             request: BatchRequest {
                 mode: wish.mode,
                 source: source.to_owned(),
+                kind,
                 dry_run: wish.dry_run,
                 force: wish.force,
                 actor: Actor::Caller { owner: owner.to_owned() },
@@ -73,4 +84,10 @@ impl<S: Batches, E: Executions, T: Runtime> Api<S, E, T> {
             error: None,
         })
     }
+}
+
+/// The kinds of records that a source is declared to have, in words.
+fn kinds(source: &SourceDefinition) -> String {
+    let kinds: Vec<_> = source.records.keys().map(|kind| kind.as_str()).collect();
+    format!("a kind that {} has: {}", source.name, kinds.join(", "))
 }

@@ -1,6 +1,6 @@
 //! What a caller asks for in the body of `POST /batch_sync`.
 
-use certbridge_mapping::{Document, Problems, digest::sha256_hex, problem::Problem, problem::Shape};
+use certbridge_mapping::{Document, Kind, Problems, digest::sha256_hex, problem::Problem, problem::Shape};
 use certbridge_sync::batches::{BatchId, Mode};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -34,6 +34,8 @@ pub(crate) struct Wish<'a> {
 struct Content<'a> {
     dry_run: bool,
     force: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<Kind>,
     mode: Mode,
     records: Option<&'a [Value]>,
     source: &'a str,
@@ -78,9 +80,11 @@ impl<'a> Wish<'a> {
     ///
     /// Not of RFC 8785's form, in which integers beyond 2^53 lose their last digits: requests that differ in a record's
     /// long id would be one.
-    pub(crate) fn digest(&self, source: &str) -> Result<String, serde_json::Error> {
+    pub(crate) fn digest(&self, source: &str, kind: Kind) -> Result<String, serde_json::Error> {
         let Self { mode, dry_run, force, records, .. } = *self;
-        Ok(sha256_hex(&serde_json::to_vec(&Content { dry_run, force, mode, records, source })?))
+        // Certificates are left out, as they were before there were other kinds: a digest stays what it was.
+        let kind = Some(kind).filter(|kind| *kind != Kind::default());
+        Ok(sha256_hex(&serde_json::to_vec(&Content { dry_run, force, kind, mode, records, source })?))
     }
 }
 
@@ -133,7 +137,7 @@ mod tests {
 
     fn digest(body: &str, source: &str) -> String {
         let document = document(body.as_bytes()).unwrap();
-        Wish::read(&document).unwrap().digest(source).unwrap()
+        Wish::read(&document).unwrap().digest(source, Kind::Certificate).unwrap()
     }
 
     #[test]

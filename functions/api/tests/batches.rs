@@ -158,7 +158,7 @@ impl<S: Batches> World<S> {
     fn on(batches: S, archive: Archive) -> Self {
         let metrics = Collected::default();
         let app = Api {
-            definitions: Definitions::built_in(),
+            definitions: Definitions::built_in().into(),
             batches,
             executions: Machine::default(),
             archive,

@@ -7,8 +7,8 @@ use certbridge_archive::Archive;
 use certbridge_batch::BatchSync;
 use certbridge_platform::{Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, http, logs, metrics::NAMESPACE};
 use certbridge_store::{DynamoStore, SqsRetryQueue};
-use certbridge_sync::ports::Runtime;
-use certbridge_wiring::engine;
+use certbridge_sync::{in_force::REFRESH, ports::Runtime};
+use certbridge_wiring::{engine, refresh};
 use jiff::SignedDuration;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -28,13 +28,14 @@ async fn main() -> Result<(), Error> {
     let secrets = Arc::new(Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime));
     let metrics = Metrics::new(NAMESPACE, "batch-sync", SystemRuntime);
     let archive = Archive::open(&reports_url, endpoint.as_deref())?;
-    let engine = engine(&env, config.destination, store, Arc::clone(&secrets), queue, &metrics).await?;
+    let engine = engine(&env, config.destination, store, Arc::clone(&secrets), queue, &metrics, REFRESH).await?;
     let signer = signer(secrets.audit().await?.as_ref())?;
     let app = &App { batches: BatchSync { engine, archive, signer }, metrics };
 
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let ends_at = http::ends_at(&event.context).unwrap_or_else(|| SystemRuntime.now() + UNTOLD);
         let request_id = event.context.request_id;
+        refresh(&app.batches.engine, &app.metrics).await;
         handle(app, event.payload, &request_id, ends_at).await
     }))
     .await

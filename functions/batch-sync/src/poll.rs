@@ -26,7 +26,7 @@ where
         let engine = &self.batches.engine;
         let stop_at = ends_at.min(engine.runtime.now() + LONGEST);
         let mut told = serde_json::Map::new();
-        for plan in engine.plans.iter() {
+        for plan in &engine.plans.all() {
             for kind in plan.polled_kinds() {
                 let polled = poll(&engine.store, &engine.sources, &engine.runtime, plan, kind, stop_at).await;
                 told.insert(format!("{}/{kind}", plan.source().name), self.tell_poll(plan, kind, polled));

@@ -91,7 +91,7 @@ fn engine_wish<S, R, D, Q, T>(engine: &Engine<S, R, D, Q, T>, request: &Request)
         Some(_) => return Err(problem(ProblemType::MalformedRequest, "dry_run is true or false.".into())),
     };
     let key = RecordKey { kind: Kind::Certificate, source: plan.source().name.clone(), id };
-    let given = given(plan, &key, request.body().as_ref())?;
+    let given = given(&plan, &key, request.body().as_ref())?;
     Ok(Wish { request: SyncRequest { key, given, owner }, dry_run })
 }
 

@@ -4,7 +4,8 @@
 
 use certbridge_platform::{Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, http, logs, metrics::NAMESPACE};
 use certbridge_store::{DynamoStore, SqsRetryQueue};
-use certbridge_wiring::{EngineConfig, engine};
+use certbridge_sync::in_force::REFRESH;
+use certbridge_wiring::{EngineConfig, engine, refresh};
 use std::sync::Arc;
 use sync_certificate::{SyncCertificate, handle};
 
@@ -18,7 +19,11 @@ async fn main() -> Result<(), lambda_http::Error> {
     let queue = SqsRetryQueue::new(aws_sdk_sqs::Client::new(&sdk), config.retry_queue_url);
     let secrets = Arc::new(Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime));
     let metrics = Metrics::new(NAMESPACE, "sync-certificate", SystemRuntime);
-    let engine = engine(&env, config.destination, store, secrets, queue, &metrics).await?;
-    let app = SyncCertificate { engine, metrics };
-    http::serve(|request| handle(&app, request)).await
+    let engine = engine(&env, config.destination, store, secrets, queue, &metrics, REFRESH).await?;
+    let app = &SyncCertificate { engine, metrics };
+    http::serve(async move |request| {
+        refresh(&app.engine, &app.metrics).await;
+        handle(app, request).await
+    })
+    .await
 }

@@ -4,8 +4,8 @@
 
 use certbridge_platform::{Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, http, logs, metrics::NAMESPACE};
 use certbridge_store::{DynamoStore, SqsRetryQueue};
-use certbridge_sync::ports::Runtime;
-use certbridge_wiring::{EngineConfig, engine};
+use certbridge_sync::{in_force::REFRESH, ports::Runtime};
+use certbridge_wiring::{EngineConfig, engine, refresh};
 use jiff::SignedDuration;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -25,11 +25,12 @@ async fn main() -> Result<(), Error> {
     let queue = SqsRetryQueue::new(aws_sdk_sqs::Client::new(&sdk), config.retry_queue_url);
     let secrets = Arc::new(Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime));
     let metrics = Metrics::new(NAMESPACE, "sync-event", SystemRuntime);
-    let engine = engine(&env, config.destination, store, secrets, queue, &metrics).await?;
+    let engine = engine(&env, config.destination, store, secrets, queue, &metrics, REFRESH).await?;
     let app = &SyncEvent { engine, metrics };
 
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let ends_at = http::ends_at(&event.context).unwrap_or_else(|| SystemRuntime.now() + UNTOLD);
+        refresh(&app.engine, &app.metrics).await;
         let answer = handle(app, event.payload.try_into()?, &event.context.request_id, ends_at).await?;
         Ok::<BatchResponse, Error>(answer)
     }))

@@ -1,10 +1,10 @@
-use certbridge_mapping::{Definitions, Delivery, Keys, Refusal, SourceDefinition, Verified};
+use certbridge_mapping::{Delivery, Keys, Refusal, SourceDefinition, Verified};
 use certbridge_platform::{
     Answer, Metrics, Problem, ProblemType, SecretError, SecretProvider, Secrets,
     http::{Request, headers, path_parameter, source_ip},
 };
 use certbridge_sync::{
-    StoreError,
+    InForce, StoreError,
     accept::{Acceptance, accept},
     ports::{Inbox, Runtime},
 };
@@ -18,7 +18,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Webhook<I, P, T> {
     /// The definitions in force.
-    pub definitions: Definitions,
+    pub definitions: InForce,
     /// The sources' keys.
     pub secrets: Arc<Secrets<P, T>>,
     /// Where events are stored.
@@ -67,6 +67,8 @@ impl Refused {
             Self::BodyTooLarge { limit, .. } => {
                 Problem::new(ProblemType::BodyTooLarge).detail(format!("At most {limit} bytes are taken."))
             }
+            // Nothing could prove it: the source is off.
+            Self::NotProven(Refusal::NoUsableKey { .. }) => Problem::new(ProblemType::UnknownSource),
             Self::NotProven(_) => Problem::new(ProblemType::NotProven),
             // Whatever keeps us from storing it, the sender must try again, in the way that this sender understands.
             Self::Secret(_) | Self::Store(_) => Problem::new(ProblemType::Unavailable)
@@ -79,7 +81,8 @@ impl Refused {
 /// Answers one delivery.
 pub async fn handle<I: Inbox, P: SecretProvider, T: Runtime>(app: &Webhook<I, P, T>, request: Request) -> Answer {
     let name = path_parameter(&request, "source").unwrap_or_default();
-    let source = app.definitions.source(name);
+    let definitions = app.definitions.current();
+    let source = definitions.source(name);
     match app.take(source.map(Arc::as_ref), &request).await {
         Ok(acceptance) => app.accepted(source.map_or("", |source| &source.name), &acceptance),
         Err(refused) => {
@@ -113,7 +116,8 @@ impl<I: Inbox, P: SecretProvider, T: Runtime> Webhook<I, P, T> {
         Ok(acceptance)
     }
 
-    /// Proves a delivery, with a fresh look at the secret if no key of ours matches: it may have been rotated.
+    /// Proves a delivery, with a fresh look at the secret if no key of ours matches, or none of our subscriptions: it may
+    /// have changed.
     async fn prove<'a>(
         &self,
         source: &'a SourceDefinition,
@@ -127,6 +131,12 @@ impl<I: Inbox, P: SecretProvider, T: Runtime> Webhook<I, P, T> {
                 Some(keys) => Ok(source.verify(delivery, &keys, now)?),
                 None => Err(refusal.into()),
             },
+            Ok(verified) if verified.is_of_another_subscription() => {
+                match self.secrets.keys_other_than(keys, secret).await? {
+                    Some(keys) => Ok(source.verify(delivery, &keys, now)?),
+                    None => Ok(verified),
+                }
+            }
             result => Ok(result?),
         }
     }

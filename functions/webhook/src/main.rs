@@ -3,8 +3,15 @@
 #![recursion_limit = "256"]
 
 use certbridge_mapping::Definitions;
-use certbridge_platform::{Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, http, logs, metrics::NAMESPACE};
+use certbridge_platform::{
+    Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, definitions, http, logs, metrics::NAMESPACE,
+};
 use certbridge_store::DynamoStore;
+use certbridge_sync::{
+    InForce,
+    in_force::{Control, REFRESH},
+    ports::Runtime,
+};
 use std::sync::Arc;
 use webhook::{Config, Webhook, handle};
 
@@ -22,12 +29,12 @@ async fn main() -> Result<(), lambda_http::Error> {
     let names: Vec<_> = Definitions::built_in().sources().map(|source| source.secret_name()).collect();
     let (control, ()) = futures::join!(inbox.control(), secrets.prefetch(names.iter().map(String::as_str)));
     // Without the definitions in force nothing is taken: the built-in ones may prove less, and sync less.
-    let files = control?.definitions;
-    let definitions = Definitions::in_force(files.iter().map(|(file, text)| (file.as_str(), text.as_str())));
-    for error in definitions.errors() {
-        tracing::error!(%error, "a definition is broken, and its source off");
-        metrics.count("DefinitionBroken", &[]);
-    }
-    let app = Webhook { definitions, secrets, inbox, runtime: SystemRuntime, metrics };
-    http::serve(|request| handle(&app, request)).await
+    let definitions = InForce::new(control?.definitions, SystemRuntime.now(), REFRESH);
+    definitions::report(&definitions.current(), &metrics);
+    let app = &Webhook { definitions, secrets, inbox, runtime: SystemRuntime, metrics };
+    http::serve(async move |request| {
+        definitions::refresh(&app.definitions, &app.inbox, app.runtime.now(), &app.metrics).await;
+        handle(app, request).await
+    })
+    .await
 }

@@ -9,6 +9,7 @@ use certbridge_sync::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// The tables, as the tasks need them.
 pub trait Tables: Inbox + Records + Breakers + Scan + Batches {}
@@ -122,9 +123,9 @@ impl Task {
 }
 
 impl<S, R, D, Q, T> BatchSync<S, R, D, Q, T> {
-    pub(crate) fn plan(&self, source: &str) -> Result<&Plan, TaskError> {
+    pub(crate) fn plan(&self, source: &str) -> Result<Arc<Plan>, TaskError> {
         let plan = self.engine.plans.of(source);
-        Ok(plan.ok_or_else(|| TaskError::Refused(format!("no source {source} is in force")))?)
+        plan.ok_or_else(|| TaskError::Refused(format!("no source {source} is in force")))
     }
 }
 

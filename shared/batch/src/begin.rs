@@ -4,7 +4,6 @@ use crate::{
     BatchSync, Tables, TaskError,
     task::{Batch, Begun, Caught, Ended, Mail, Start, Walk, Walks},
 };
-use certbridge_mapping::Kind;
 use certbridge_sync::{
     audit::Actor,
     batches::{BatchId, BatchRequest, BatchRow, BatchStatus, BatchStep, Mode, Registered, Turn},
@@ -35,7 +34,7 @@ where
     /// Begins a batch: waits for its turn, and cuts it into partitions.
     pub(crate) async fn begin(&self, start: Start) -> Result<Begun, TaskError> {
         let mut row = self.on_record(&start).await?;
-        let plan = self.plan(&row.request.source)?;
+        let plan = &self.plan(&row.request.source)?;
         self.take_turn(&start.execution).await?;
         let (partitions, walks) = match row.request.mode {
             Mode::Upsert => {
@@ -44,7 +43,7 @@ where
             }
             Mode::Reconcile => {
                 // How many there are decides only how finely the batch is cut.
-                let first = self.engine.sources.source_page(plan, Kind::Certificate, None, None, FIRST_PAGE).await;
+                let first = self.engine.sources.source_page(plan, row.request.kind, None, None, FIRST_PAGE).await;
                 let announced = first.ok().and_then(|page| page.announced).unwrap_or(UNKNOWN);
                 (partitions_for(announced), Walks::default())
             }
@@ -60,7 +59,7 @@ where
             started_at: start.started_at,
             mode: row.request.mode,
             source: plan.source().name.clone(),
-            kind: Kind::Certificate,
+            kind: row.request.kind,
             dry_run: row.request.dry_run,
             force: row.request.force,
             partitions,
@@ -165,10 +164,11 @@ fn scheduled(start: &Start) -> Result<BatchRow, TaskError> {
     let source =
         start.input.source.clone().ok_or_else(|| TaskError::Refused("no batch_id, and no source".to_owned()))?;
     Ok(BatchRow {
-        id: BatchId::scheduled(&source, start.started_at),
+        id: BatchId::scheduled(&source, start.input.kind, start.started_at),
         request: BatchRequest {
             mode: Mode::Reconcile,
             source,
+            kind: start.input.kind,
             dry_run: start.input.dry_run,
             force: false,
             actor: Actor::Reconciliation,

@@ -19,6 +19,8 @@ use serde::Deserialize;
 struct End {
     id: String,
     audit: AuditHead,
+    #[serde(default)]
+    of_another: bool,
 }
 
 /// A checkpoint, with the proof that it saw the end of one record's chain.
@@ -89,9 +91,9 @@ where
     /// The ends of the chains of a partition, in their order.
     async fn heads(&self, batch: &Batch, walks: &Walks, partition: u16) -> Result<Vec<Head>, TaskError> {
         let own = self.rows::<End>(batch, "own", &walks.own, partition).await?;
-        let rows = own.map_or_else(Vec::new, |own| own.rows);
+        let rows = own.map_or_else(Vec::new, |own| own.rows).into_iter().filter(|end| !end.of_another);
         let head = |end: End| Head::of(&batch.key(end.id.try_into().ok()?), &end.audit);
-        let mut heads: Vec<_> = rows.into_iter().filter_map(head).collect();
+        let mut heads: Vec<_> = rows.filter_map(head).collect();
         heads.sort_by_cached_key(Head::place);
         heads.dedup();
         Ok(heads)

@@ -54,7 +54,7 @@ where
 {
     /// Compares one partition, and writes what was found. Of what matches, only the numbers are kept.
     pub(crate) async fn compare(&self, batch: &Batch, walks: &Walks, partition: u16) -> Result<Compared, TaskError> {
-        let plan = self.plan(&batch.source)?;
+        let plan = &self.plan(&batch.source)?;
         let rows = match batch.mode {
             Mode::Reconcile => self.listed(plan, batch, walks, partition).await?,
             Mode::Upsert => self.given_rows(plan, batch, partition).await?,
@@ -98,7 +98,7 @@ where
 
     /// Whether what was found may be repaired.
     pub(crate) fn decide(&self, batch: &Batch, walks: &Walks, compared: &[Compared]) -> Result<Decision, TaskError> {
-        let plan = self.plan(&batch.source)?;
+        let plan = &self.plan(&batch.source)?;
         let mut remarks = Vec::new();
         if batch.mode == Mode::Reconcile && !batch.force {
             remarks.extend(too_many(plan, compared));

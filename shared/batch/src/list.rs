@@ -49,6 +49,11 @@ enum Row {
 }
 
 impl Row {
+    /// Whether it is a record of the side, and not only a word on another source's.
+    fn counts(&self) -> bool {
+        !matches!(self, Self::Own(row) if row.of_another)
+    }
+
     fn id(&self) -> &str {
         match self {
             Self::Source(row) => &row.id,
@@ -77,7 +82,7 @@ where
         walk: Walk,
         stop_at: Timestamp,
     ) -> Result<Walk, TaskError> {
-        let plan = self.plan(&batch.source)?;
+        let plan = &self.plan(&batch.source)?;
         let pace = pace(plan, side);
         let mut walk = Walk { began_at: walk.began_at.or_else(|| Some(self.engine.runtime.now())), ..walk };
         let waiting = if side == Inventory::Own { self.waiting(batch).await? } else { BTreeMap::new() };
@@ -180,13 +185,20 @@ where
         read_at: Timestamp,
         waiting: &BTreeMap<RecordKey, InboxState>,
     ) -> Result<Rows, ListError> {
-        let page = self.engine.store.records(batch.kind, &batch.source, cursor, OWN_PAGE).await.map_err(of_store)?;
+        let page = self.engine.store.records(batch.kind, cursor, OWN_PAGE).await.map_err(of_store)?;
         let now = self.engine.runtime.now();
+        let is_there = |row: &RecordRow| row.state.as_ref().is_some_and(|state| !state.record.is_deleted());
         let row = |row: RecordRow| {
+            if row.key.source != batch.source {
+                let there = is_there(&row);
+                let other = || OwnRow { of_another: true, ..own_row(RecordRow::new(row.key), read_at, now, None) };
+                return there.then(|| Row::Own(Box::new(other())));
+            }
             let waiting = waiting.get(&row.key).copied();
-            Row::Own(Box::new(own_row(row, read_at, now, waiting)))
+            Some(Row::Own(Box::new(own_row(row, read_at, now, waiting))))
         };
-        Ok(Rows { rows: page.items.into_iter().map(row).collect(), nameless: 0, next: page.next, announced: None })
+        let rows = page.items.into_iter().filter_map(row).collect();
+        Ok(Rows { rows, nameless: 0, next: page.next, announced: None })
     }
 
     /// Adds the records that an event waits for, and of which we hold nothing yet.
@@ -258,7 +270,7 @@ async fn take(walk: Walk, page: Rows, writer: &mut ManifestWriter<'_>) -> Result
         writer.add(row.id(), row).await?;
     }
     walk.side.pages += 1;
-    walk.side.rows += page.rows.len() as u64;
+    walk.side.rows += page.rows.iter().filter(|row| row.counts()).count() as u64;
     walk.side.announced = page.announced.or(walk.side.announced);
     if page.nameless > 0 && walk.remark.is_none() {
         walk.remark = Some("lists items that name no record".to_owned());
@@ -297,6 +309,7 @@ fn own_row(row: RecordRow, read_at: Timestamp, now: Timestamp, waiting: Option<I
         state,
         waiting,
         audit: row.audit,
+        of_another: false,
     }
 }
 

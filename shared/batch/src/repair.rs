@@ -55,7 +55,7 @@ where
         request_id: &str,
         stop_at: Timestamp,
     ) -> Result<Repaired, TaskError> {
-        let plan = self.plan(&batch.source)?;
+        let plan = &self.plan(&batch.source)?;
         let Comparison { rows, .. } = self.comparison(batch, partition).await?;
         let pace = plan.destination().rate.map_or(Duration::ZERO, |rate| rate.interval() * REPAIR_CONCURRENCY);
         let mut after = Repaired { wait_seconds: 0, ..before.clone() };

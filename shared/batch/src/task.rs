@@ -92,6 +92,9 @@ pub struct Input {
     /// The source that a schedule wants reconciled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The kind of its records.
+    #[serde(default)]
+    pub kind: Kind,
     /// Whether a schedule wants nothing but a report.
     #[serde(default)]
     pub dry_run: bool,

@@ -263,9 +263,11 @@ impl DefinitionError {
 /// The definitions that are compiled in, by their files under `config/`.
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("sources/accredible.toml", include_str!("../../../config/sources/accredible.toml")),
+    ("sources/accredit.toml", include_str!("../../../config/sources/accredit.toml")),
     ("sources/certifylize.toml", include_str!("../../../config/sources/certifylize.toml")),
     ("sources/17hats.toml", include_str!("../../../config/sources/17hats.toml")),
     ("sources/acculynx.toml", include_str!("../../../config/sources/acculynx.toml")),
+    ("sources/standard-webhooks.toml", include_str!("../../../config/sources/standard-webhooks.toml")),
     ("destinations/highlevel.toml", include_str!("../../../config/destinations/highlevel.toml")),
     ("destinations/snapshots.toml", include_str!("../../../config/destinations/snapshots.toml")),
 ];

@@ -339,6 +339,12 @@ impl Verified<'_> {
         Reader { verified: self, document: document.value(), problems: Vec::new() }.read().map_err(unreadable)
     }
 
+    /// Whether it is of a subscription that the secret does not list: that list may have changed.
+    pub fn is_of_another_subscription(&self) -> bool {
+        let unreadable = self.lists_subscriptions().then(|| self.read().err()).flatten();
+        unreadable.is_some_and(|why| why.problems.0.iter().any(|problem| problem.field == "subscription"))
+    }
+
     fn key_of_bytes(&self) -> EventKey {
         let id = sha256_of_parts([b"unreadable".as_slice(), self.body()]);
         EventKey { source: self.source().name.clone(), id }
@@ -367,6 +373,7 @@ impl Reader<'_> {
             None => None,
         };
         self.check_origin();
+        self.check_subscription();
         let record_id = rule.and_then(|rule| rule.record_id.as_ref()).or(rules.record_id.as_ref());
         let record_id = record_id.and_then(|places| self.record_id(places));
         let time = self.time();
@@ -476,6 +483,20 @@ impl Reader<'_> {
         if !found.as_str().is_some_and(|text| origin.accept.iter().any(|word| word == text)) {
             let wanted = format!("one of {}", origin.accept.join(", "));
             self.problems.push(Problem::new("source", Shape::of(Some(&found)), wanted));
+        }
+    }
+
+    /// By whose subscription it was sent is not covered by every proof, and so is a matter for a person, not for the sender.
+    fn check_subscription(&mut self) {
+        let Some(places) = &self.verified.source().event.subscription else { return };
+        if !self.verified.lists_subscriptions() {
+            return;
+        }
+        let found = self.find("subscription", places);
+        let Some(found) = self.keep(found) else { return };
+        if !found.as_ref().and_then(identifier).is_some_and(|id| self.verified.allows_subscription(&id)) {
+            let wanted = "one of the subscriptions that the secret lists";
+            self.problems.push(Problem::new("subscription", Shape::of(found.as_ref()), wanted));
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a delivery proves, what it says, and what the destination should be told about it.
 //!
-//! Everything here is pure: no I/O, no clock, no environment, no randomness. The way through the crate is one way:
+//! Everything here is pure: no I/O, no clock, no environment, no randomness (but that a key pair of RSA is made with, for
+//! local use). The way through the crate is one way:
 //!
 //! ```text
 //! Delivery --verify--> Verified --read--> Event                 (event.rs)

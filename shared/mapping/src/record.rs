@@ -13,11 +13,12 @@ mod kinds;
 
 pub use kinds::{Certificate, CertificateStatus, Customer, Invoice, InvoiceStatus, Location, Presence};
 
-/// The kinds of records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The kinds of records. Where none is named, certificates are meant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A certificate, credential or badge of one person.
+    #[default]
     Certificate,
     /// A place of business, or of work.
     Location,

@@ -1,13 +1,22 @@
 //! Who sent it. One file a scheme; every scheme fails closed and tries every key.
 
+mod ed25519;
 mod hmac;
+mod key_text;
+mod keys;
+mod rsa;
+mod signature;
+mod signing;
+mod standard_webhooks;
 mod token;
+
+pub use keys::Keys;
+pub use signing::{KeyPair, SignError};
 
 use crate::definition::SourceDefinition;
 use jiff::{SignedDuration, Timestamp};
-use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use std::fmt;
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 /// The headers of a request, borrowed. Names are compared without regard to case. In debug output they are names only:
 /// a value may be a token.
@@ -34,11 +43,17 @@ impl<'a> Headers<'a> {
     /// As [`Headers::only`], for a header that must be there and must not be a list. API Gateway's payload 2.0 joins
     /// doubled headers with a comma, and neither hex nor base64 holds one.
     fn single(&self, name: &str) -> Result<&'a str, Refusal> {
-        match self.only(name)? {
-            None | Some("") => Err(Refusal::HeaderMissing { header: name.to_owned() }),
-            Some(value) if value.contains(',') => Err(Refusal::HeaderDoubled { header: name.to_owned() }),
-            Some(value) => Ok(value),
+        let value = self.present(name)?;
+        if value.contains(',') {
+            return Err(Refusal::HeaderDoubled { header: name.to_owned() });
         }
+        Ok(value)
+    }
+
+    /// As [`Headers::only`], for a header that must be there.
+    fn present(&self, name: &str) -> Result<&'a str, Refusal> {
+        let value = self.only(name)?.filter(|value| !value.is_empty());
+        value.ok_or_else(|| Refusal::HeaderMissing { header: name.to_owned() })
     }
 }
 
@@ -75,56 +90,6 @@ impl fmt::Debug for Delivery<'_> {
     }
 }
 
-/// The keys that may prove a source's deliveries: at least one, none of them empty.
-#[derive(Clone)]
-pub struct Keys(Vec<Key>);
-
-#[derive(Clone)]
-struct Key {
-    id: String,
-    secret: SecretString,
-}
-
-impl Keys {
-    /// The keys that are worth something; `None` if there are none, and then the source is off.
-    pub fn new(secrets: impl IntoIterator<Item = SecretString>) -> Option<Self> {
-        let keys: Vec<_> = secrets
-            .into_iter()
-            .filter(|secret| !secret.expose_secret().trim().is_empty())
-            .map(|secret| Key { id: key_id(&secret), secret })
-            .collect();
-        (!keys.is_empty()).then_some(Self(keys))
-    }
-
-    /// The ids of the keys, in their order.
-    pub fn ids(&self) -> Vec<String> {
-        self.0.iter().map(|key| key.id.clone()).collect()
-    }
-
-    /// The id of the key that `matches`. Every key is tried, so that the time taken does not tell which one it was.
-    fn find(&self, matches: impl Fn(&[u8]) -> bool) -> Result<String, Refusal> {
-        let mut found = None;
-        for key in &self.0 {
-            if matches(key.secret.expose_secret().as_bytes()) {
-                found.get_or_insert_with(|| key.id.clone());
-            }
-        }
-        found.ok_or_else(|| Refusal::Mismatch { tried: self.ids() })
-    }
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Keys").field(&self.ids()).finish()
-    }
-}
-
-/// A name for a key that tells nothing of it: `k-` and the first eight hex digits of its SHA-256 under a label of ours.
-fn key_id(secret: &SecretString) -> String {
-    let digest = crate::digest::sha256_of_parts([b"certbridge key id".as_slice(), secret.expose_secret().as_bytes()]);
-    format!("k-{}", &digest[..8])
-}
-
 /// Why a delivery is not proven. The text is for the log; the sender is told only that it was not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -152,7 +117,10 @@ pub enum Refusal {
         /// What it should have been.
         wanted: &'static str,
     },
-    /// The timestamp is neither epoch seconds or milliseconds nor RFC 3339.
+    /// The delivery's id holds a full stop, so that what was signed could be cut in two ways.
+    #[error("the id holds a full stop")]
+    IdAmbiguous,
+    /// The timestamp is not of a form that the scheme knows.
     #[error("the timestamp cannot be read")]
     TimestampUnreadable,
     /// The timestamp is further from now than the source allows.
@@ -167,11 +135,23 @@ pub enum Refusal {
     #[error("the path holds no token")]
     TokenMissing,
     /// No key matches.
-    #[error("no key matches, tried {}", .tried.join(" "))]
+    #[error("no key matches, tried {}{}", .tried.join(" "), unusable_too(.unusable))]
     Mismatch {
         /// The ids of the keys that were tried.
         tried: Vec<String>,
+        /// The ids of the keys that could not be: the scheme cannot use them.
+        unusable: Vec<String>,
     },
+    /// There are keys, and none of them is one that the scheme can use: the source is off.
+    #[error("no key is one that the scheme can use: {}", .unusable.join(" "))]
+    NoUsableKey {
+        /// Their ids.
+        unusable: Vec<String>,
+    },
+}
+
+fn unusable_too(unusable: &[String]) -> String {
+    if unusable.is_empty() { String::new() } else { format!(", not usable {}", unusable.join(" ")) }
 }
 
 impl Refusal {
@@ -180,24 +160,36 @@ impl Refusal {
         match self {
             Self::HeaderMissing { .. } | Self::TokenMissing => "missing",
             Self::HeaderDoubled { .. } => "doubled",
-            Self::HeaderNotText { .. } | Self::Malformed { .. } | Self::TimestampUnreadable => "malformed",
+            Self::HeaderNotText { .. } | Self::Malformed { .. } | Self::IdAmbiguous | Self::TimestampUnreadable => {
+                "malformed"
+            }
             Self::Stale { .. } => "stale",
             Self::Mismatch { .. } => "mismatch",
+            Self::NoUsableKey { .. } => "unusable",
         }
     }
 
     /// Whether another set of keys might have proven it: worth a look at the secret, which may have changed.
     pub fn may_be_a_new_key(&self) -> bool {
-        matches!(self, Self::Mismatch { .. })
+        matches!(self, Self::Mismatch { .. } | Self::NoUsableKey { .. })
     }
 }
 
 /// How a source proves its deliveries, as declared under `[verification]`.
+///
+/// The scheme is declared, never read from the delivery or guessed from a key: a public key does not become a shared
+/// secret because somebody sends an HMAC made with it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "scheme", rename_all = "kebab-case")]
 pub enum Scheme {
     /// HMAC-SHA256 of the body, or of a timestamp and the body.
     HmacSha256(hmac::HmacSha256),
+    /// RSA with SHA-256 over the body, or over a timestamp and the body.
+    RsaSha256(rsa::RsaSha256),
+    /// Ed25519 over the body, or over a timestamp and the body.
+    Ed25519(ed25519::Ed25519),
+    /// Standard Webhooks: an id, a timestamp and the body, under any of several signatures.
+    StandardWebhooks(standard_webhooks::StandardWebhooks),
     /// A shared secret, sent along as it is.
     Token(token::Token),
 }
@@ -205,19 +197,13 @@ pub enum Scheme {
 impl Scheme {
     /// What is wrong with the declaration.
     pub(crate) fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        let headers = match self {
-            Self::HmacSha256(scheme) => {
-                let signed = scheme.timestamp.as_ref();
-                if signed.is_some_and(|signed| signed.tolerance_seconds == 0) {
-                    faults.push("timestamp: a tolerance of 0 s refuses every delivery".to_owned());
-                }
-                [Some(scheme.header.as_str()), signed.map(|signed| signed.header.as_str())]
-            }
-            Self::Token(scheme) => [scheme.header.as_deref(), None],
-        };
-        faults.extend(headers.into_iter().flatten().filter_map(header_fault));
-        faults
+        match self {
+            Self::HmacSha256(scheme) => scheme.form().faults(),
+            Self::RsaSha256(scheme) => scheme.form().faults(),
+            Self::Ed25519(scheme) => scheme.form().faults(),
+            Self::StandardWebhooks(scheme) => scheme.faults(),
+            Self::Token(scheme) => scheme.header.as_deref().and_then(header_fault).into_iter().collect(),
+        }
     }
 }
 
@@ -233,6 +219,7 @@ pub struct Verified<'a> {
     source: &'a SourceDefinition,
     delivery: &'a Delivery<'a>,
     key_id: String,
+    subscriptions: Option<Arc<BTreeSet<String>>>,
 }
 
 impl<'a> Verified<'a> {
@@ -255,6 +242,16 @@ impl<'a> Verified<'a> {
     pub fn key_id(&self) -> &str {
         &self.key_id
     }
+
+    /// Whether a delivery may be by this subscription of ours, as far as the secret lists them.
+    pub(crate) fn allows_subscription(&self, id: &str) -> bool {
+        self.subscriptions.as_ref().is_none_or(|ids| ids.contains(id))
+    }
+
+    /// Whether the secret lists our subscriptions.
+    pub(crate) fn lists_subscriptions(&self) -> bool {
+        self.subscriptions.is_some()
+    }
 }
 
 impl SourceDefinition {
@@ -267,17 +264,22 @@ impl SourceDefinition {
     ) -> Result<Verified<'a>, Refusal> {
         let key_id = match &self.verification {
             Scheme::HmacSha256(scheme) => scheme.prove(delivery, keys, now)?,
+            Scheme::RsaSha256(scheme) => scheme.prove(delivery, keys, now)?,
+            Scheme::Ed25519(scheme) => scheme.prove(delivery, keys, now)?,
+            Scheme::StandardWebhooks(scheme) => scheme.prove(delivery, keys, now)?,
             Scheme::Token(scheme) => scheme.prove(delivery, keys)?,
         };
-        Ok(Verified { source: self, delivery, key_id })
+        Ok(Verified { source: self, delivery, key_id, subscriptions: keys.subscriptions() })
     }
 
-    /// The headers that a sender who holds `key` would add to `body`: for `certbridge sign`, the demo and the tests.
-    /// A token in the path is not among them.
-    pub fn sign(&self, body: &[u8], key: &SecretString, now: Timestamp) -> Vec<(String, String)> {
+    /// The ids of those keys that this source's scheme cannot use, and that so prove nothing: for a warning. If it is
+    /// all of them, the source is off.
+    pub fn unusable_keys(&self, keys: &Keys) -> Vec<String> {
         match &self.verification {
-            Scheme::HmacSha256(scheme) => scheme.sign(body, key.expose_secret().as_bytes(), now),
-            Scheme::Token(scheme) => scheme.sign(key),
+            Scheme::HmacSha256(_) | Scheme::Token(_) => keys.unusable(key_text::shared_secret),
+            Scheme::RsaSha256(scheme) => keys.unusable(|text| scheme.public_key(text)),
+            Scheme::Ed25519(_) => keys.unusable(ed25519::public_key),
+            Scheme::StandardWebhooks(_) => keys.unusable(standard_webhooks::key),
         }
     }
 }

@@ -14,7 +14,7 @@ const BODY: &str = r#"{"event_type":"certificate_issued","certificate_id":"1","t
 
 fn read(source: &SourceDefinition, headers: &[(String, String)], body: &[u8]) -> Result<Reading, Unreadable> {
     let now = Timestamp::UNIX_EPOCH;
-    let proof = source.sign(body, &SecretString::from(KEY), now);
+    let proof = source.sign(body, &SecretString::from(KEY), now).unwrap();
     let headers: Headers<'_> =
         headers.iter().chain(&proof).map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let keys = Keys::new([SecretString::from(KEY)]).unwrap();

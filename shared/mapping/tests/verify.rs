@@ -1,7 +1,7 @@
 //! Who sent it: signatures made by another implementation, and everything that must be refused.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use certbridge_mapping::{Definitions, Delivery, Headers, Keys, Refusal, SourceDefinition};
+use certbridge_mapping::{Definitions, Delivery, Headers, Keys, Refusal, SourceDefinition, verify::SignError};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -55,7 +55,7 @@ fn prove(
 
 /// The signature that a sender would put into `X-Signature`.
 fn signature(source: &SourceDefinition) -> String {
-    source.sign(BODY, &SecretString::from(KEY), now()).remove(0).1
+    source.sign(BODY, &SecretString::from(KEY), now()).unwrap().remove(0).1
 }
 
 /// What `verification` refuses these headers with, and the word that the metric has for it.
@@ -79,7 +79,7 @@ fn doubled(header: &str) -> Refusal {
 }
 
 fn mismatch(tried: &[&str]) -> Refusal {
-    Refusal::Mismatch { tried: keys(tried).ids() }
+    Refusal::Mismatch { tried: keys(tried).ids(), unusable: Vec::new() }
 }
 
 #[test]
@@ -104,10 +104,10 @@ fn signatures_of_another_implementation_are_proven() {
         let mut tampered = body.clone();
         tampered.push(b' ');
         let refused = prove(&source, &keys, &headers, None, &tampered);
-        assert_eq!(refused, Err(Refusal::Mismatch { tried: keys.ids() }), "{name}");
+        assert_eq!(refused, Err(Refusal::Mismatch { tried: keys.ids(), unusable: Vec::new() }), "{name}");
         let others = Keys::new([SecretString::from("another")]).unwrap();
         let refused = prove(&source, &others, &headers, None, &body);
-        assert_eq!(refused, Err(Refusal::Mismatch { tried: others.ids() }), "{name}");
+        assert_eq!(refused, Err(Refusal::Mismatch { tried: others.ids(), unusable: Vec::new() }), "{name}");
     }
 }
 
@@ -116,8 +116,8 @@ fn what_we_sign_we_prove() {
     let key = SecretString::from(KEY);
     for verification in [HEX, BASE64, TIMED, TOKEN] {
         let source = source(verification);
-        let headers: Vec<_> =
-            source.sign(BODY, &key, now()).iter().map(|(name, value)| header(&name.to_lowercase(), value)).collect();
+        let signed = source.sign(BODY, &key, now()).unwrap();
+        let headers: Vec<_> = signed.iter().map(|(name, value)| header(&name.to_lowercase(), value)).collect();
         assert_eq!(prove(&source, &keys(&["old", KEY]), &headers, None, BODY), Ok(keys(&[KEY]).ids().remove(0)));
     }
 }
@@ -181,7 +181,7 @@ fn a_wrong_signature_is_refused_whichever_bit_is_wrong() {
 fn a_timestamp_is_near_and_readable() {
     let signed_at = |offset: i64| {
         let at = Timestamp::from_second(SECONDS + offset).unwrap();
-        let headers = source(TIMED).sign(BODY, &SecretString::from(KEY), at);
+        let headers = source(TIMED).sign(BODY, &SecretString::from(KEY), at).unwrap();
         headers.into_iter().map(|(name, value)| header(&name, value)).collect::<Vec<_>>()
     };
     let stale = |seconds| Refusal::Stale { seconds, tolerance: 300 };
@@ -212,7 +212,7 @@ fn a_timestamp_is_near_and_readable() {
 fn a_timestamp_and_a_body_do_not_run_together() {
     // One signed text, `{SECONDS}.5.x`, cut in two places: only the first cut leaves a timestamp.
     let source = source(TIMED);
-    let tag = source.sign(b"5.x", &SecretString::from(KEY), now());
+    let tag = source.sign(b"5.x", &SecretString::from(KEY), now()).unwrap();
     let headers: Vec<_> = tag.iter().map(|(name, value)| header(name, value)).collect();
     assert!(prove(&source, &keys(&[KEY]), &headers, None, b"5.x").is_ok());
     let moved = [headers[0].clone(), header("X-Timestamp", format!("{SECONDS}.5"))];
@@ -227,7 +227,7 @@ fn tokens_are_whole() {
     assert_eq!(prove("first-token").as_ref(), Ok(&some.ids()[0]));
     assert_eq!(prove(" second-token ").as_ref(), Ok(&some.ids()[1]));
     for wrong in ["first", "first-token2", "irst-token", "FIRST-TOKEN", "first-tokensecond-token", "null"] {
-        assert_eq!(prove(wrong), Err(Refusal::Mismatch { tried: some.ids() }), "{wrong}");
+        assert_eq!(prove(wrong), Err(Refusal::Mismatch { tried: some.ids(), unusable: Vec::new() }), "{wrong}");
     }
     assert_eq!(prove(""), Err(missing("X-Token")));
     assert_eq!(prove("first-token,first-token"), Err(doubled("X-Token")));
@@ -245,7 +245,18 @@ fn a_token_in_the_path_is_no_header_and_the_other_way_round() {
     assert_eq!(prove(&in_path, &keys, &[], Some(&KEY[..5]), BODY), Err(mismatch(&[KEY])));
     assert_eq!(prove(&in_path, &keys, &[header("X-Token", KEY)], None, BODY), Err(Refusal::TokenMissing));
     assert_eq!(prove(&in_header, &keys, &[], Some(KEY), BODY), Err(missing("X-Token")));
-    assert!(in_path.sign(BODY, &SecretString::from(KEY), now()).is_empty());
+    assert_eq!(in_path.sign(BODY, &SecretString::from(KEY), now()), Ok(Vec::new()));
+}
+
+#[test]
+fn two_tokens_in_the_path_are_good_at_once() {
+    // A new token is a new address, and the sender may use both until it has changed over.
+    let both = keys(&["new-token", "old-token"]);
+    for (token, id) in ["new-token", "old-token"].into_iter().zip(both.ids()) {
+        assert_eq!(prove(&source(PATH_TOKEN), &both, &[], Some(token), BODY), Ok(id));
+    }
+    let refused = prove(&source(PATH_TOKEN), &keys(&["new-token"]), &[], Some("old-token"), BODY);
+    assert_eq!(refused, Err(mismatch(&["new-token"])));
 }
 
 #[test]
@@ -254,16 +265,17 @@ fn keys_that_are_worth_nothing_are_no_keys() {
         assert!(Keys::new(none.iter().map(|key| SecretString::from(*key))).is_none(), "{none:?}");
     }
     assert_eq!(keys(&["", "one", " "]).ids(), keys(&["one"]).ids());
-    // An empty key beside a good one proves nothing: neither an empty token nor a signature under the empty key.
-    let some = keys(&["", "one"]);
-    let empty = source(HEX).sign(BODY, &SecretString::from(""), now());
-    let refused = prove(&source(HEX), &some, &[header("X-Signature", &empty[0].1)], None, BODY);
-    assert_eq!(refused, Err(mismatch(&["one"])));
+    // Nothing is signed with one, either. That a signature under the empty key proves nothing is among the vectors.
+    for verification in [HEX, TOKEN] {
+        let refused = source(verification).sign(BODY, &SecretString::from(" "), now());
+        assert_eq!(refused, Err(SignError::WrongKey { wanted: "a shared secret" }));
+    }
 }
 
 #[test]
-fn only_a_mismatch_may_be_mended_by_a_new_key() {
+fn only_keys_may_be_mended_by_a_new_key() {
     assert!(mismatch(&[KEY]).may_be_a_new_key());
+    assert!(Refusal::NoUsableKey { unusable: keys(&[KEY]).ids() }.may_be_a_new_key());
     for other in [missing("h"), doubled("h"), Refusal::TokenMissing, Refusal::Stale { seconds: 1, tolerance: 0 }] {
         assert!(!other.may_be_a_new_key(), "{other}");
     }
@@ -292,7 +304,7 @@ fn the_built_in_source_takes_its_declared_signature_alone() {
     let definitions = Definitions::built_in();
     let source = definitions.source("accredible").unwrap();
     let keys = keys(&[KEY]);
-    let signed = source.sign(BODY, &SecretString::from(KEY), now());
+    let signed = source.sign(BODY, &SecretString::from(KEY), now()).unwrap();
     assert_eq!(signed[0].0, "X-Accredible-Signature");
     assert!(prove(source, &keys, &[header("x-accredible-signature", &signed[0].1)], None, BODY).is_ok());
     assert!(prove(source, &keys, &[], Some(KEY), BODY).is_err());

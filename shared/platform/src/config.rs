@@ -35,6 +35,19 @@ impl Env {
         value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
+    /// The variables whose names end so, with their values.
+    pub fn ending_with(&self, end: &str) -> BTreeMap<String, String> {
+        let names: Vec<String> = match &self.0 {
+            Origin::Process => process_names(),
+            Origin::Given(variables) => variables.keys().cloned().collect(),
+        };
+        names
+            .into_iter()
+            .filter(|name| name.ends_with(end))
+            .filter_map(|name| Some((name.clone(), self.get(&name)?)))
+            .collect()
+    }
+
     /// Starts reading variables.
     pub fn reader(&self) -> Reader<'_> {
         Reader { env: self, faults: Vec::new() }
@@ -44,6 +57,11 @@ impl Env {
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn process_variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn process_names() -> Vec<String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
 }
 
 /// Given variables, for tests and the local mode.

@@ -11,6 +11,7 @@
 
 pub mod aws;
 pub mod config;
+pub mod definitions;
 pub mod http;
 pub mod keys;
 pub mod logs;

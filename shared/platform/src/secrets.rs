@@ -168,14 +168,14 @@ impl<P: SecretProvider, R: Runtime> Secrets<P, R> {
 
     /// The keys that prove a source's deliveries; `None` if there are none, and then the source is off.
     pub async fn keys(&self, secret: &str) -> Result<Option<Keys>, SecretError> {
-        self.part(secret, |part: SigningPart| Keys::new(part.into_keys())).await
+        self.part(secret, SigningPart::into_keys).await
     }
 
     /// The keys of a source after those that were `tried` did not prove a delivery, if the secret now holds others. It
     /// is fetched for this at most once a minute; if that fails, the old keys stand, so there are no others.
     pub async fn keys_other_than(&self, tried: &Keys, secret: &str) -> Result<Option<Keys>, SecretError> {
         self.refused(secret);
-        Ok(self.keys(secret).await?.filter(|keys| keys.ids() != tried.ids()))
+        Ok(self.keys(secret).await?.filter(|keys| !keys.are_like(tried)))
     }
 
     /// The audit's keys; `None` if there is no such secret.

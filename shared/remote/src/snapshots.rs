@@ -21,7 +21,11 @@ use reqwest::{
     header::{ACCEPT, HeaderMap, HeaderName, HeaderValue},
 };
 use serde_json::{Value, json};
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 /// What the key must be allowed to do to list the locations.
 const LOCATION_SCOPE: &str = "saas/location.read";
@@ -35,7 +39,7 @@ pub struct Snapshots<K> {
     keys: K,
     base: BaseUrl,
     provider: String,
-    definition: DestinationDefinition,
+    definition: RwLock<Arc<DestinationDefinition>>,
     locations: LocationList,
 }
 
@@ -51,9 +55,13 @@ impl<K: ApiKeys> Snapshots<K> {
             keys,
             base: BaseUrl::parse(&provider, base_url)?,
             provider,
-            definition: definition.clone(),
+            definition: RwLock::new(Arc::new(definition.clone())),
             locations: LocationList::default(),
         })
+    }
+
+    fn definition(&self) -> Arc<DestinationDefinition> {
+        Arc::clone(&self.definition.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn send(
@@ -116,6 +124,10 @@ impl<K: ApiKeys> Snapshots<K> {
 }
 
 impl<K: ApiKeys> Destination for Snapshots<K> {
+    fn redefine(&self, definition: &Arc<DestinationDefinition>) {
+        *self.definition.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(definition);
+    }
+
     async fn push(
         &self,
         _key: &RecordKey,
@@ -142,7 +154,8 @@ impl<K: ApiKeys> Destination for Snapshots<K> {
         idempotency_key: &str,
         timeout: Duration,
     ) -> Result<Vec<Result<Pushed, RemoteError>>, RemoteError> {
-        let rules = self.definition.batch.as_ref();
+        let definition = self.definition();
+        let rules = definition.batch.as_ref();
         let rules = rules.ok_or_else(|| self.error(RemoteClass::Misrouted, "it takes no batches"))?;
         if requests.is_empty() {
             return Ok(Vec::new());
@@ -176,7 +189,8 @@ impl<K: ApiKeys> Destination for Snapshots<K> {
         cursor: Option<&str>,
         timeout: Duration,
     ) -> Result<Page<ShownRecord>, ListError> {
-        let rules = self.definition.listings.get(&kind);
+        let definition = self.definition();
+        let rules = definition.listings.get(&kind);
         let rules = rules.ok_or_else(|| ListError::Unlisted(self.provider.clone()))?;
         let answer = self.send(reqwest::Method::GET, &rules.page_path(cursor), None, None, timeout).await?;
         if !answer.status.is_success() {
@@ -185,11 +199,12 @@ impl<K: ApiKeys> Destination for Snapshots<K> {
         let told = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
         let parts =
             Parts { items: rules.items_of(&told), cursor: rules.cursor_of(&told), announced: rules.total_of(&told) };
-        Ok(listing::page(&self.provider, &parts, cursor, |item| self.definition.shown(kind, item))?)
+        Ok(listing::page(&self.provider, &parts, cursor, |item| definition.shown(kind, item))?)
     }
 
     async fn check_location(&self, location_id: &str, limit: Duration) -> Result<LocationCheck, RemoteError> {
-        let Some(path) = &self.definition.locations_path else { return Ok(LocationCheck::Unchecked) };
+        let definition = self.definition();
+        let Some(path) = &definition.locations_path else { return Ok(LocationCheck::Unchecked) };
         self.locations.check(&self.http, &self.provider, location_id, limit, |left| self.list(path, left)).await
     }
 }

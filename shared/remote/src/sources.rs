@@ -25,23 +25,19 @@ use std::{collections::BTreeMap, time::Duration};
 pub struct HttpSources<K> {
     http: Http,
     keys: K,
-    urls: BTreeMap<String, Result<BaseUrl, BaseUrlError>>,
+    urls: BTreeMap<String, String>,
 }
 
 impl<K: ApiKeys> HttpSources<K> {
-    /// The sources with these keys. `urls` has the addresses that go over the definitions' own, by the source's name;
-    /// a broken one turns off that source alone, and is among [`Self::faults`].
+    /// The sources with these keys. `urls` has the addresses that go over the definitions' own, by the variables that a
+    /// definition names ([`SourceDefinition::url_variable`]): also of sources that are defined later.
     pub fn new(http: Http, keys: K, urls: BTreeMap<String, String>) -> Self {
-        let parse = |(name, url): (String, String)| {
-            let url = BaseUrl::parse(&format!("sources/{name}"), &url);
-            (name, url)
-        };
-        Self { http, keys, urls: urls.into_iter().map(parse).collect() }
+        Self { http, keys, urls }
     }
 
-    /// The addresses that cannot be used.
-    pub fn faults(&self) -> impl Iterator<Item = &BaseUrlError> {
-        self.urls.values().filter_map(|url| url.as_ref().err())
+    /// Why a source's address cannot be used, if it has one. Nothing is asked of it, and of no other source either.
+    pub fn fault(&self, source: &SourceDefinition) -> Option<BaseUrlError> {
+        self.address(source)?.err()
     }
 
     /// The address of one record.
@@ -52,18 +48,15 @@ impl<K: ApiKeys> HttpSources<K> {
         url.ok_or_else(|| "a fetch_path that is no plain path".to_owned())
     }
 
-    fn has_address(&self, source: &SourceDefinition) -> bool {
-        self.urls.contains_key(&source.name) || source.base_url.is_some()
-    }
-
     /// Where a source is.
     fn base(&self, source: &SourceDefinition) -> Result<BaseUrl, String> {
-        let base = match (self.urls.get(&source.name), &source.base_url) {
-            (Some(url), _) => url.clone(),
-            (None, Some(url)) => BaseUrl::parse(&source.secret_name(), url),
-            (None, None) => return Err(format!("no base_url, and no {}", source.url_variable())),
-        };
+        let base = self.address(source).ok_or_else(|| format!("no base_url, and no {}", source.url_variable()))?;
         base.map_err(|error| error.to_string())
+    }
+
+    fn address(&self, source: &SourceDefinition) -> Option<Result<BaseUrl, BaseUrlError>> {
+        let url = self.urls.get(&source.url_variable()).or(source.base_url.as_ref())?;
+        Some(BaseUrl::parse(&source.secret_name(), url))
     }
 
     async fn send(
@@ -91,7 +84,7 @@ impl<K: ApiKeys> HttpSources<K> {
 impl<K: ApiKeys> Sources for HttpSources<K> {
     async fn fetch(&self, plan: &Plan, key: &RecordKey, timeout: Duration) -> Result<Fetched, RemoteError> {
         let source = plan.source();
-        if plan.content(key) == Some(Content::Either) && !self.has_address(source) {
+        if plan.content(key) == Some(Content::Either) && self.address(source).is_none() {
             // Nothing that passes: whoever configures an address replays the event.
             let message =
                 format!("not resolvable: the delivery does not carry it, and no {} is set", source.url_variable());

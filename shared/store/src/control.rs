@@ -10,51 +10,44 @@ use crate::{
     },
 };
 use aws_sdk_dynamodb::types::AttributeValue;
-use certbridge_sync::{StoreError, breaker::BreakerState, ports::Breakers};
+use certbridge_sync::{
+    StoreError,
+    breaker::BreakerState,
+    in_force::{Control, ControlRows},
+    ports::Breakers,
+};
 
 const BREAKER: &str = "breaker#";
 const DEFINITION: &str = "definition#";
 
-/// What a function reads when it starts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Control {
-    /// The definitions in force, as (`sources/{name}.toml` or `destinations/{name}.toml`, TOML).
-    pub definitions: Vec<(String, String)>,
-    /// The open breakers, by provider.
-    pub breakers: Vec<(String, BreakerState)>,
+/// Takes in one row. Rows of other kinds are left to newer versions, and a breaker that cannot be read counts as closed:
+/// neither may keep a function from starting.
+fn take(rows: &mut ControlRows, item: &Item) -> Result<(), StoreError> {
+    let row = Reader(item);
+    let name = row.text(SK)?;
+    if let Some(file) = name.strip_prefix(DEFINITION) {
+        rows.definitions.push((file.to_owned(), row.text(TEXT)?.to_owned()));
+    } else if let Some(provider) = name.strip_prefix(BREAKER) {
+        match row.json(TEXT) {
+            Ok(state) => rows.breakers.push((provider.to_owned(), state)),
+            Err(error) => tracing::warn!(provider, %error, "a breaker is ignored"),
+        }
+    }
+    Ok(())
 }
 
-impl Control {
-    /// Takes in one row. Rows of other kinds are left to newer versions, and a breaker that cannot be read counts as
-    /// closed: neither may keep a function from starting.
-    fn take(&mut self, item: &Item) -> Result<(), StoreError> {
-        let row = Reader(item);
-        let name = row.text(SK)?;
-        if let Some(file) = name.strip_prefix(DEFINITION) {
-            self.definitions.push((file.to_owned(), row.text(TEXT)?.to_owned()));
-        } else if let Some(provider) = name.strip_prefix(BREAKER) {
-            match row.json(TEXT) {
-                Ok(state) => self.breakers.push((provider.to_owned(), state)),
-                Err(error) => tracing::warn!(provider, %error, "a breaker is ignored"),
-            }
+impl Control for DynamoStore {
+    /// The definitions in force and the open breakers, by one query.
+    async fn control(&self) -> Result<ControlRows, StoreError> {
+        let mut rows = ControlRows::default();
+        for item in self.partition(&self.tables.state, CONTROL).await? {
+            take(&mut rows, &item)?;
         }
-        Ok(())
+        Ok(rows)
     }
 }
 
 impl DynamoStore {
-    /// The definitions in force and the open breakers, by one query.
-    ///
-    /// # Errors
-    /// [`StoreError`] if they cannot be read.
-    pub async fn control(&self) -> Result<Control, StoreError> {
-        let mut control = Control::default();
-        for item in self.partition(&self.tables.state, CONTROL).await? {
-            control.take(&item)?;
-        }
-        Ok(control)
-    }
-
     /// Puts a definition into force; `None` takes it out again.
     ///
     /// # Errors

@@ -21,7 +21,6 @@ mod records;
 mod scan;
 pub mod schema;
 
-pub use control::Control;
 #[cfg(feature = "sfn")]
 pub use executions::SfnExecutions;
 pub use inbox::inbox_row;

@@ -20,13 +20,7 @@ use certbridge_sync::{
 };
 
 impl Scan for DynamoStore {
-    async fn records(
-        &self,
-        kind: Kind,
-        source: &str,
-        cursor: Option<&str>,
-        limit: usize,
-    ) -> Result<Scanned<RecordRow>, StoreError> {
+    async fn records(&self, kind: Kind, cursor: Option<&str>, limit: usize) -> Result<Scanned<RecordRow>, StoreError> {
         let request = self
             .client
             .scan()
@@ -34,7 +28,7 @@ impl Scan for DynamoStore {
             .consistent_read(true)
             .filter_expression("begins_with(#pk, :of)")
             .expression_attribute_names("#pk", PK)
-            .expression_attribute_values(":of", text(format!("{kind}#{source}#")))
+            .expression_attribute_values(":of", text(format!("{kind}#")))
             .set_exclusive_start_key(cursor.map(|pk| Item::from([(PK.to_owned(), text(pk))])))
             .limit(i32::try_from(limit).unwrap_or(i32::MAX));
         let answer = request.send().await.map_err(|error| store_error("Scan", &error))?;

@@ -13,7 +13,7 @@ use crate::{
 use certbridge_mapping::{Plan, Record, RecordKey, Request, digest::sha256_of_parts};
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// How long a destination is left alone that wants less of us and does not say for how long.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -142,6 +142,7 @@ where
                 let newest = Job {
                     work: Work::Newest,
                     must_push: true,
+                    plan: Arc::clone(&job.plan),
                     actor: job.actor.clone(),
                     cause: job.cause.clone(),
                     ..*job
@@ -155,7 +156,7 @@ where
                 });
             }
         }
-        match self.tellable(job.plan, job, &claim, &assertion.record, run).await {
+        match self.tellable(&job.plan, job, &claim, &assertion.record, run).await {
             Ok((request, state)) => Ok(Prepared { claim, request, state }),
             Err(failure) => Err(self.asserted(job.key, Err(self.give_up(&claim, failure.into()).await), None).await),
         }

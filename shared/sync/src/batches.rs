@@ -2,6 +2,7 @@
 //! queue up, so that one runs at a time.
 
 use crate::{audit::Actor, error::StoreError, ports::Scanned, reconcile::Verdict};
+use certbridge_mapping::Kind;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fmt, future::Future, str::FromStr};
@@ -19,9 +20,10 @@ pub struct InvalidBatchId;
 
 impl BatchId {
     /// The id of what a schedule started at this time: the same one however often it is asked for.
-    pub fn scheduled(source: &str, started_at: Timestamp) -> Self {
+    pub fn scheduled(source: &str, kind: Kind, started_at: Timestamp) -> Self {
         let source: String = source.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(48).collect();
-        Self(format!("{}-{source}", started_at.strftime("%Y%m%dT%H%M%SZ")))
+        let kind = if kind == Kind::default() { String::new() } else { format!("-{kind}") };
+        Self(format!("{}-{source}{kind}", started_at.strftime("%Y%m%dT%H%M%SZ")))
     }
 
     /// The id of what somebody asked for without naming it.
@@ -79,6 +81,9 @@ pub struct BatchRequest {
     pub mode: Mode,
     /// The source whose records it is about.
     pub source: String,
+    /// Their kind.
+    #[serde(default)]
+    pub kind: Kind,
     /// Whether to write nothing but a report.
     pub dry_run: bool,
     /// Whether to repair however much differs.

@@ -31,6 +31,11 @@ impl BreakerBoard {
         Self(Mutex::new(known.into_iter().collect()))
     }
 
+    /// Takes over how the breakers stand in the state table: others have opened and closed some.
+    pub fn learn(&self, known: impl IntoIterator<Item = (String, BreakerState)>) {
+        *self.lock() = known.into_iter().collect();
+    }
+
     /// `Some(until)` while nothing may be sent to the provider.
     pub fn open_until(&self, provider: &str, now: Timestamp) -> Option<Timestamp> {
         self.lock().get(provider).map(|state| state.open_until).filter(|until| now < *until)

@@ -137,7 +137,7 @@ where
         Ok(Report {
             outcome: Outcome::Synced,
             action: Action::None,
-            changes: self.redactor.changes(job.plan, job.key, &salt, before, &record),
+            changes: self.redactor.changes(&job.plan, job.key, &salt, before, &record),
             plan: job.plan.version().clone(),
             sequence: row.map_or(0, |row| row.audit.sequence),
             destination_request_id: None,

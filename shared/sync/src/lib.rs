@@ -21,6 +21,7 @@ pub mod error;
 pub mod event;
 pub mod grants;
 pub mod ids;
+pub mod in_force;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod patience;
@@ -35,4 +36,5 @@ pub mod sync;
 pub use accept::{Acceptance, accept};
 pub use audit::{AuditRow, verify_chain};
 pub use error::{RemoteError, StoreError};
+pub use in_force::InForce;
 pub use sync::{Engine, Plans, Settings};

@@ -156,16 +156,9 @@ impl Inbox for MemoryStore {
 }
 
 impl Scan for MemoryStore {
-    async fn records(
-        &self,
-        kind: Kind,
-        source: &str,
-        cursor: Option<&str>,
-        limit: usize,
-    ) -> Result<Scanned<RecordRow>, StoreError> {
+    async fn records(&self, kind: Kind, cursor: Option<&str>, limit: usize) -> Result<Scanned<RecordRow>, StoreError> {
         let tables = self.lock();
-        let wanted = |key: &RecordKey| key.kind == kind && key.source == source;
-        let rows = tables.records.values().filter(|row| wanted(&row.key));
+        let rows = tables.records.values().filter(|row| row.key.kind == kind);
         Ok(page(rows.map(|row| (row.key.to_string(), row.clone())), cursor, limit))
     }
 

@@ -29,7 +29,7 @@ where
     /// The record as its source shows it.
     pub(crate) async fn fetch(&self, job: &Job<'_>, run: &Run) -> Result<Fetched, Failure> {
         let provider = format!("sources/{}", job.key.source);
-        let call = |timeout| self.sources.fetch(job.plan, job.key, timeout);
+        let call = |timeout| self.sources.fetch(&job.plan, job.key, timeout);
         // Reading has no effect, whatever became of the request.
         let fetched = self.tried(&provider, self.settings.fetch_timeout, run, call).await;
         fetched.map(|(fetched, _)| fetched).map_err(|stopped| stopped.failure)

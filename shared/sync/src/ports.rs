@@ -5,7 +5,9 @@ use crate::{
     error::{RemoteError, StoreError},
     row::{Claim, Commit, InboxRow, InboxState, Lease, Pointer, RecordRow, Release, Reschedule},
 };
-use certbridge_mapping::{Document, EventKey, Kind, ListedRecord, Plan, RecordKey, Request, ShownRecord};
+use certbridge_mapping::{
+    DestinationDefinition, Document, EventKey, Kind, ListedRecord, Plan, RecordKey, Request, ShownRecord,
+};
 use jiff::{Timestamp, civil::Date};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -247,6 +249,9 @@ pub enum LocationCheck {
 
 /// The destination's API.
 pub trait Destination: Send + Sync {
+    /// Takes over another definition of it, which has come into force.
+    fn redefine(&self, definition: &Arc<DestinationDefinition>);
+
     /// Sends the request that tells of a record, within `timeout`: an upsert, safe to repeat under one idempotency key.
     fn push(
         &self,
@@ -346,11 +351,10 @@ pub struct Scanned<T> {
 
 /// What stands in the tables, page by page, of which each reads at most `limit` rows. For reconciliation: nothing that works on one record needs it.
 pub trait Scan: Send + Sync {
-    /// The records of one kind and source, in no order that means anything.
+    /// The records of one kind, whatever source they are from, in no order that means anything.
     fn records(
         &self,
         kind: Kind,
-        source: &str,
         cursor: Option<&str>,
         limit: usize,
     ) -> impl Future<Output = Result<Scanned<RecordRow>, StoreError>> + Send;

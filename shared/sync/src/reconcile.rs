@@ -89,6 +89,10 @@ pub struct OwnRow {
     pub waiting: Option<InboxState>,
     /// The end of its audit chain.
     pub audit: AuditHead,
+    /// Whether the record is another source's: the destination's ids do not tell whose they are, so that what it shows
+    /// of this one is no business of this source's. Nothing else is told of such a record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_another: bool,
 }
 
 /// What was last committed of a record.

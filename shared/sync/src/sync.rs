@@ -8,6 +8,7 @@ use crate::{
     audit::{Action, Actor, AuditRow, Cause, Change, Entry, Outcome, Redactor},
     breaker::BreakerBoard,
     error::{Effect, RemoteClass, StoreError},
+    in_force::{Control, InForce, Refreshed},
     ports::{
         Breakers, ClaimError, CommitError, Destination, Fetched, Inbox, Pushed, Records, RetryQueue, Runtime, Sources,
     },
@@ -19,30 +20,64 @@ use certbridge_mapping::{
     definition::Content,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::{cmp::Ordering, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    cmp::Ordering,
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
-/// The plans from every source to the one destination.
-#[derive(Debug, Clone)]
-pub struct Plans(BTreeMap<String, Arc<Plan>>);
+/// The plans from every source to the one destination. They may be replaced while they are in use; a plan that was taken
+/// out stays what it was.
+#[derive(Debug)]
+pub struct Plans {
+    destination: String,
+    current: RwLock<Arc<BTreeMap<String, Arc<Plan>>>>,
+}
 
 impl Plans {
     /// The plans to the destination of this name; `None` if no definition has it.
     pub fn new(definitions: &Definitions, destination: &str) -> Option<Self> {
-        let destination = definitions.destination(destination)?;
-        let plan = |source: &Arc<_>| Arc::new(Plan::new(Arc::clone(source), Arc::clone(destination)));
-        Some(Self(definitions.sources().map(|source| (source.name.clone(), plan(source))).collect()))
+        let plans = plans(definitions, destination)?;
+        Some(Self { destination: destination.to_owned(), current: RwLock::new(Arc::new(plans)) })
     }
 
-    /// All plans.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Plan>> {
-        self.0.values()
+    /// All plans, by their sources' names.
+    pub fn all(&self) -> Vec<Arc<Plan>> {
+        self.current().values().cloned().collect()
     }
 
     /// The plan of a source, by its definition's name or an alias.
-    pub fn of(&self, source: &str) -> Option<&Arc<Plan>> {
+    pub fn of(&self, source: &str) -> Option<Arc<Plan>> {
+        let plans = self.current();
         let named = |plan: &&Arc<Plan>| plan.source().aliases.iter().any(|alias| alias == source);
-        self.0.get(source).or_else(|| self.0.values().find(named))
+        plans.get(source).or_else(|| plans.values().find(named)).cloned()
     }
+
+    /// Puts the plans of other definitions in the place of these. `false`, and nothing is replaced, if none of them
+    /// defines the destination.
+    #[must_use]
+    fn replace(&self, definitions: &Definitions) -> bool {
+        let Some(plans) = plans(definitions, &self.destination) else { return false };
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(plans);
+        true
+    }
+
+    fn current(&self) -> Arc<BTreeMap<String, Arc<Plan>>> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Clone for Plans {
+    fn clone(&self) -> Self {
+        Self { destination: self.destination.clone(), current: RwLock::new(self.current()) }
+    }
+}
+
+fn plans(definitions: &Definitions, destination: &str) -> Option<BTreeMap<String, Arc<Plan>>> {
+    let destination = definitions.destination(destination)?;
+    let plan = |source: &Arc<_>| Arc::new(Plan::new(Arc::clone(source), Arc::clone(destination)));
+    Some(definitions.sources().map(|source| (source.name.clone(), plan(source))).collect())
 }
 
 /// What a deployment may want otherwise.
@@ -91,6 +126,8 @@ pub struct Engine<S, R, D, Q, T> {
     pub queue: Q,
     /// Time and randomness.
     pub runtime: T,
+    /// The definitions in force.
+    pub in_force: InForce,
     /// The plans in force.
     pub plans: Plans,
     /// What hides personal values in the trail.
@@ -123,7 +160,7 @@ impl Run {
 #[derive(Debug)]
 pub(crate) struct Job<'a> {
     pub(crate) key: &'a RecordKey,
-    pub(crate) plan: &'a Plan,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) work: Work<'a>,
     pub(crate) actor: Actor,
     pub(crate) cause: Cause,
@@ -285,6 +322,27 @@ pub(crate) struct Done {
     pub(crate) pushed: Option<Pushed>,
     pub(crate) state: Option<RecordState>,
     pub(crate) fetched_at: Option<Timestamp>,
+}
+
+impl<S: Control, R, D: Destination, Q, T: Runtime> Engine<S, R, D, Q, T> {
+    /// Reads the definitions and the breakers again, if it is time to. What cannot be read stays as it was. Gives the
+    /// definitions, if there are others now.
+    pub async fn refresh(&self) -> Option<Arc<Definitions>> {
+        let Refreshed { breakers, definitions } = match self.in_force.refresh(&self.store, self.runtime.now()).await {
+            Ok(refreshed) => refreshed?,
+            Err(error) => {
+                tracing::error!(%error, "the definitions in force cannot be read, and stay as they were");
+                return None;
+            }
+        };
+        self.breakers.learn(breakers);
+        let definitions = definitions?;
+        match definitions.destination(&self.plans.destination) {
+            Some(destination) if self.plans.replace(&definitions) => self.destination.redefine(destination),
+            _ => tracing::error!("the definition of the destination is broken: the plans stay as they were"),
+        }
+        Some(definitions)
+    }
 }
 
 impl<S, R, D, Q, T> Engine<S, R, D, Q, T>
@@ -561,7 +619,7 @@ where
     fn audit_row(&self, job: &Job<'_>, claim: &Claim, done: &Done, salt: &str, cause: Cause) -> AuditRow {
         let before = claim.row.state.as_ref().map(|state| &state.record);
         let changes =
-            done.state.as_ref().map(|state| self.redactor.changes(job.plan, job.key, salt, before, &state.record));
+            done.state.as_ref().map(|state| self.redactor.changes(&job.plan, job.key, salt, before, &state.record));
         let entry = Entry {
             record: job.key,
             fence: claim.fence,

@@ -6,14 +6,19 @@ use certbridge_mapping::Definitions;
 use certbridge_platform::{
     Env, Metrics, SystemRuntime,
     config::{ConfigError, DEFAULT_SECRET_PREFIX, Reader},
+    definitions,
     secrets::{AUDIT, SecretError, SecretProvider, Secrets},
 };
 use certbridge_remote::{BaseUrlError, Http, HttpError, HttpSources, Snapshots};
 use certbridge_store::{DynamoStore, Tables};
-use certbridge_sync::{Engine, Plans, Settings, StoreError, audit::Redactor, breaker::BreakerBoard};
+use certbridge_sync::{
+    Engine, InForce, Plans, Settings, StoreError, audit::Redactor, breaker::BreakerBoard, in_force::Control,
+    ports::Runtime,
+};
 use futures::future::join;
+use jiff::SignedDuration;
 use secrecy::ExposeSecret;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// The secrets of one process.
 pub type SharedSecrets<P> = Arc<Secrets<P, SystemRuntime>>;
@@ -104,7 +109,7 @@ impl EngineConfig {
     }
 }
 
-/// Starts an engine.
+/// Starts an engine, whose definitions are read again every so often.
 ///
 /// # Errors
 /// [`WiringError`], which says what to mend. Broken definitions are left out alone, with a log line and the metric
@@ -116,6 +121,7 @@ pub async fn engine<P: SecretProvider, Q>(
     secrets: SharedSecrets<P>,
     queue: Q,
     metrics: &Metrics,
+    every: SignedDuration,
 ) -> Result<LiveEngine<P, Q>, WiringError> {
     let destination_secret = format!("destinations/{}", destination.name);
     let built_in = Definitions::built_in();
@@ -123,14 +129,15 @@ pub async fn engine<P: SecretProvider, Q>(
     let names = [AUDIT, destination_secret.as_str()].into_iter().chain(sources.iter().map(String::as_str));
     let (control, ()) = join(store.control(), secrets.prefetch(names)).await;
     let control = control?;
-    let definitions = in_force(&control.definitions, metrics);
-    let plans =
-        Plans::new(&definitions, &destination.name).ok_or(WiringError::Destination(destination.name.clone()))?;
-    let definition = definitions.destination(&destination.name).ok_or(WiringError::Destination(destination.name))?;
+    let in_force = InForce::new(control.definitions, SystemRuntime.now(), every);
+    let current = in_force.current();
+    definitions::report(&current, metrics);
+    let plans = Plans::new(&current, &destination.name).ok_or(WiringError::Destination(destination.name.clone()))?;
+    let definition = current.destination(&destination.name).ok_or(WiringError::Destination(destination.name))?;
     let audit = secrets.audit().await?.and_then(|audit| audit.digest_key).ok_or(WiringError::NoDigestKey)?;
     let http = Http::new()?;
-    let sources = HttpSources::new(http.clone(), Arc::clone(&secrets), addresses(env, &definitions));
-    for error in sources.faults() {
+    let sources = HttpSources::new(http.clone(), Arc::clone(&secrets), env.ending_with("_URL"));
+    for error in current.sources().filter_map(|source| sources.fault(source)) {
         tracing::error!(%error, "a source's address is broken, and the source off");
         metrics.count("DefinitionBroken", &[]);
     }
@@ -140,6 +147,7 @@ pub async fn engine<P: SecretProvider, Q>(
         destination: Snapshots::new(http, secrets, &destination.url, definition)?,
         queue,
         runtime: SystemRuntime,
+        in_force,
         plans,
         redactor: Redactor::new(audit.expose_secret().as_bytes()),
         breakers: BreakerBoard::new(control.breakers),
@@ -147,21 +155,9 @@ pub async fn engine<P: SecretProvider, Q>(
     })
 }
 
-/// The definitions in force. A broken one is reported and left out.
-pub fn in_force(files: &[(String, String)], metrics: &Metrics) -> Definitions {
-    let definitions = Definitions::in_force(files.iter().map(|(file, text)| (file.as_str(), text.as_str())));
-    for error in definitions.errors() {
-        tracing::error!(%error, "a definition is broken, and its source off");
-        metrics.count("DefinitionBroken", &[]);
+/// Reads the definitions in force again, if it is time to: at the start of each invocation.
+pub async fn refresh<P: SecretProvider, Q>(engine: &LiveEngine<P, Q>, metrics: &Metrics) {
+    if let Some(fresh) = engine.refresh().await {
+        definitions::report(&fresh, metrics);
     }
-    definitions
-}
-
-/// The addresses of sources that the environment names.
-fn addresses(env: &Env, definitions: &Definitions) -> BTreeMap<String, String> {
-    let named = |source: &Arc<_>| -> Option<(String, String)> {
-        let source: &certbridge_mapping::SourceDefinition = source;
-        Some((source.name.clone(), env.get(&source.url_variable())?))
-    };
-    definitions.sources().filter_map(named).collect()
 }

@@ -81,7 +81,7 @@ pub(crate) async fn run(certificates: Certificates, url: &str, folder: &str) -> 
     let app = app(certificates, url, folder)?;
     let mut stages = Stages { began: Instant::now(), told: Vec::new() };
     let start_time = app.engine.runtime.now();
-    let input = Input { source: Some("accredible".to_owned()), dry_run: true, batch_id: None };
+    let input = Input { source: Some("accredible".to_owned()), dry_run: true, ..Input::default() };
     let start = Start { input, execution: "bench".to_owned(), started_at: start_time };
 
     let Begun { batch, each, mut walks } = task(&app, Task::Begin(start)).await?;
@@ -129,10 +129,15 @@ fn app(certificates: Certificates, url: &str, folder: &str) -> Result<App, Box<d
     let http = Http::new()?;
     let engine = Engine {
         store: Store { certificates, plan, rest: MemoryStore::new() },
-        sources: HttpSources::new(http.clone(), OneKey, BTreeMap::from([("accredible".to_owned(), url.to_owned())])),
+        sources: HttpSources::new(
+            http.clone(),
+            OneKey,
+            BTreeMap::from([("ACCREDIBLE_URL".to_owned(), url.to_owned())]),
+        ),
         destination: Snapshots::new(http, OneKey, url, destination)?,
         queue: NoQueue,
         runtime: Unpaced::default(),
+        in_force: definitions.into(),
         plans,
         redactor: Redactor::new("bench"),
         breakers: BreakerBoard::default(),

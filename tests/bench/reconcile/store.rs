@@ -20,16 +20,10 @@ pub(crate) struct Store {
 }
 
 impl Scan for Store {
-    async fn records(
-        &self,
-        _: Kind,
-        source: &str,
-        cursor: Option<&str>,
-        limit: usize,
-    ) -> Result<Scanned<RecordRow>, StoreError> {
+    async fn records(&self, _: Kind, cursor: Option<&str>, limit: usize) -> Result<Scanned<RecordRow>, StoreError> {
         let refused = |what: String| StoreError::Refused(what);
         let from = cursor.unwrap_or("0").parse().map_err(|_| refused("a cursor of somebody else's".to_owned()))?;
-        let page = self.certificates.own_page(from, limit, source, &self.plan);
+        let page = self.certificates.own_page(from, limit, "accredible", &self.plan);
         let (items, next) = page.map_err(|error| refused(error.to_string()))?;
         Ok(Scanned { items, next: next.map(|next| next.to_string()) })
     }

@@ -1,9 +1,12 @@
-//! HMAC-SHA256 over the body, or over `{timestamp}.{body}`.
+//! HMAC-SHA256 over the body, or over `{timestamp}.{body}`. The key is the text of the secret, as it stands.
 
-use super::{Delivery, Keys, Refusal, check_age, read_timestamp};
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use super::{
+    Delivery, Keys, Refusal, SignError,
+    key_text::shared_secret,
+    signature::{Encoding, Form, SignedTimestamp, signed_bytes},
+};
 use hmac::{Hmac, KeyInit, Mac};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize;
 use sha2::Sha256;
 
@@ -14,7 +17,7 @@ pub struct HmacSha256 {
     /// The header that holds the signature.
     pub header: String,
     /// How the signature is written.
-    #[serde(default)]
+    #[serde(default = "Encoding::hex")]
     pub encoding: Encoding,
     /// What may stand before it, such as `sha256=`. A signature without it is taken too.
     #[serde(default)]
@@ -24,76 +27,35 @@ pub struct HmacSha256 {
     pub timestamp: Option<SignedTimestamp>,
 }
 
-/// A timestamp that is signed as `{timestamp}.{body}`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SignedTimestamp {
-    /// The header that holds it. Its text is signed as it stands.
-    pub header: String,
-    /// How far it may be from now, to either side, in seconds.
-    pub tolerance_seconds: u32,
-}
-
-/// How a signature is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Encoding {
-    /// Hexadecimal.
-    #[default]
-    Hex,
-    /// Base64 with padding.
-    Base64,
-}
-
-impl Encoding {
-    fn decode(self, text: &str) -> Result<Vec<u8>, Refusal> {
-        let (decoded, wanted) = match self {
-            Self::Hex => (hex::decode(text).ok(), "64 hexadecimal digits"),
-            Self::Base64 => (BASE64.decode(text).ok(), "44 characters of base64"),
-        };
-        decoded.filter(|bytes| bytes.len() == 32).ok_or(Refusal::Malformed { wanted })
-    }
-
-    fn encode(self, bytes: &[u8]) -> String {
-        match self {
-            Self::Hex => hex::encode(bytes),
-            Self::Base64 => BASE64.encode(bytes),
+impl HmacSha256 {
+    pub(super) fn form(&self) -> Form<'_> {
+        Form {
+            header: &self.header,
+            encoding: self.encoding,
+            prefix: &self.prefix,
+            timestamp: self.timestamp.as_ref(),
+            bytes: 32..=32,
+            wanted: ["64 hexadecimal digits", "44 characters of base64"],
         }
     }
-}
 
-impl HmacSha256 {
     pub(super) fn prove(&self, delivery: &Delivery<'_>, keys: &Keys, now: Timestamp) -> Result<String, Refusal> {
-        let text = delivery.headers.single(&self.header)?;
-        let signature = self.encoding.decode(text.strip_prefix(&self.prefix).unwrap_or(text))?;
-        let timestamp = match &self.timestamp {
-            None => None,
-            Some(signed) => {
-                let text = delivery.headers.single(&signed.header)?;
-                let at = read_timestamp(text).ok_or(Refusal::TimestampUnreadable)?;
-                check_age(at, now, SignedDuration::from_secs(signed.tolerance_seconds.into()))?;
-                Some(text)
-            }
-        };
+        let keys = keys.usable(shared_secret)?;
+        let (signature, timestamp) = self.form().read(delivery, now)?;
+        let signed = signed_bytes(timestamp, delivery.body);
         // `verify_slice` compares in constant time.
-        keys.find(|key| mac(key, timestamp, delivery.body).verify_slice(&signature).is_ok())
+        keys.find(|key| mac(key.as_bytes(), &signed).verify_slice(&signature).is_ok())
     }
 
-    pub(super) fn sign(&self, body: &[u8], key: &[u8], now: Timestamp) -> Vec<(String, String)> {
-        let timestamp = self.timestamp.as_ref().map(|signed| (signed.header.clone(), now.as_second().to_string()));
-        let tag = mac(key, timestamp.as_ref().map(|(_, text)| text.as_str()), body).finalize().into_bytes();
-        let signature = format!("{}{}", self.prefix, self.encoding.encode(&tag));
-        std::iter::once((self.header.clone(), signature)).chain(timestamp).collect()
+    pub(super) fn sign(&self, body: &[u8], key: &str, now: Timestamp) -> Result<Vec<(String, String)>, SignError> {
+        let key = shared_secret(key).ok_or(SignError::WrongKey { wanted: "a shared secret" })?;
+        self.form().write(body, now, |signed| Ok(mac(key.as_bytes(), signed).finalize().into_bytes().to_vec()))
     }
 }
 
-fn mac(key: &[u8], timestamp: Option<&str>, body: &[u8]) -> Hmac<Sha256> {
+pub(super) fn mac(key: &[u8], signed: &[u8]) -> Hmac<Sha256> {
     #[expect(clippy::expect_used, reason = "HMAC hashes a key that is longer than its block and pads a shorter one")]
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-    if let Some(timestamp) = timestamp {
-        mac.update(timestamp.as_bytes());
-        mac.update(b".");
-    }
-    mac.update(body);
+    mac.update(signed);
     mac
 }

@@ -1,7 +1,6 @@
 //! A shared secret that the sender repeats, in a header or in the path.
 
-use super::{Delivery, Keys, Refusal};
-use secrecy::{ExposeSecret, SecretString};
+use super::{Delivery, Keys, Refusal, SignError, key_text::shared_secret};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -17,16 +16,18 @@ pub struct Token {
 
 impl Token {
     pub(super) fn prove(&self, delivery: &Delivery<'_>, keys: &Keys) -> Result<String, Refusal> {
+        let keys = keys.usable(shared_secret)?;
         let token = match &self.header {
             Some(header) => delivery.headers.single(header)?,
             None => delivery.path_token.filter(|token| !token.is_empty()).ok_or(Refusal::TokenMissing)?,
         };
         // Digests have one length, so the comparison's time tells nothing of the key's own.
         let given = Sha256::digest(token.as_bytes());
-        keys.find(|key| Sha256::digest(key).ct_eq(&given).into())
+        keys.find(|key| Sha256::digest(key.as_bytes()).ct_eq(&given).into())
     }
 
-    pub(super) fn sign(&self, key: &SecretString) -> Vec<(String, String)> {
-        self.header.iter().map(|header| (header.clone(), key.expose_secret().to_owned())).collect()
+    pub(super) fn sign(&self, key: &str) -> Result<Vec<(String, String)>, SignError> {
+        let token = shared_secret(key).ok_or(SignError::WrongKey { wanted: "a shared secret" })?;
+        Ok(self.header.iter().map(|header| (header.clone(), token.to_owned())).collect())
     }
 }

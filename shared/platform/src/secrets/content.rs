@@ -1,14 +1,17 @@
 //! What stands in the secrets. Each reader takes the part that it wants; other members are left alone.
 
+use certbridge_mapping::Keys;
 use certbridge_sync::ports::Credentials;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 
-/// `{"signing": ".." or [..]}` of a source.
+/// `{"signing": ".." or [..], "subscriptions": [..]}` of a source.
 #[derive(Deserialize)]
 pub(super) struct SigningPart {
     signing: Option<OneOrMany>,
+    #[serde(default)]
+    subscriptions: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -19,12 +22,16 @@ enum OneOrMany {
 }
 
 impl SigningPart {
-    pub(super) fn into_keys(self) -> Vec<SecretString> {
-        match self.signing {
+    pub(super) fn into_keys(self) -> Option<Keys> {
+        let keys = Keys::new(match self.signing {
             None => Vec::new(),
             Some(OneOrMany::One(key)) => vec![key.into()],
             Some(OneOrMany::Many(keys)) => keys.into_iter().map(SecretString::from).collect(),
-        }
+        })?;
+        Some(match self.subscriptions {
+            None => keys,
+            Some(ids) => keys.for_subscriptions(ids),
+        })
     }
 }
 

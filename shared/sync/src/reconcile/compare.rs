@@ -26,6 +26,9 @@
 //! | 19 | cannot be listed | lacks it | deleted, or no state | matched | |
 //! | 20 | cannot be listed | cannot be listed | | in flight | |
 //!
+//! What only the destination shows, while we hold it for another source, is left out: the destination's ids do not tell
+//! whose they are.
+//!
 //! A difference (10, 11, 14, 15, 16) is in flight instead where the order of the reads leaves it unsayable: what we hold
 //! was read before a side, so a commit between the two is not seen; our own listing is incomplete and lacks the record;
 //! or the source changed the record after the destination was read, so its event may be on its way. Therefore **our own
@@ -131,10 +134,17 @@ pub fn compare(plan: &Plan, kind: Kind, partition: Partition) -> Vec<Compared> {
     for row in destination_rows {
         records.entry(row.id.clone()).or_default().destination.push(row);
     }
-    for row in own.rows {
+    let (others, own_rows): (Vec<_>, Vec<_>) = own.rows.into_iter().partition(|row| row.of_another);
+    for row in own_rows {
         let newest = &mut records.entry(row.id.clone()).or_default().own;
         if newest.as_ref().is_none_or(|known| known.read_at < row.read_at) {
             *newest = Some(row);
+        }
+    }
+    // What only the destination shows, and another source holds, is that source's to judge.
+    for row in others {
+        if records.get(&row.id).is_some_and(|rows| rows.source.is_empty() && rows.own.is_none()) {
+            records.remove(&row.id);
         }
     }
     let compared = |(id, rows): (String, Rows)| {

@@ -134,6 +134,7 @@ impl Case {
             state,
             waiting: self.waiting,
             audit: AuditHead::default(),
+            of_another: false,
         })
     }
 

@@ -128,6 +128,7 @@ impl Maker<'_> {
             state,
             waiting: self.random.bool().then_some(InboxState::Settled),
             audit: AuditHead::default(),
+            of_another: false,
         }
     }
 
