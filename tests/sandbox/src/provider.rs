@@ -1,11 +1,18 @@
 //! What the providers have in common: a server on a loopback port, a log of requests, and faults.
 
-use crate::fault::{self, Fault, FaultRule, Struck};
+use crate::{
+    fault::{self, Fault, FaultRule, Struck},
+    highlevel::form_members,
+};
 use axum::{
     Json, Router,
     body::{Body, Bytes, to_bytes},
     extract::{ConnectInfo, Request, State, connect_info::Connected},
-    http::{HeaderMap, StatusCode, header::RETRY_AFTER, request::Parts},
+    http::{
+        HeaderMap, StatusCode,
+        header::{CONTENT_TYPE, RETRY_AFTER},
+        request::Parts,
+    },
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{MethodRouter, delete, get, post},
@@ -57,7 +64,7 @@ pub struct LoggedRequest {
     pub path: String,
     /// The headers by their names in lower case. Of a secret one, only the scheme is told.
     pub headers: BTreeMap<String, String>,
-    /// The body: JSON, or a text; null if empty.
+    /// The body: JSON, or a text; null if empty. A form is an object, and of its secrets only the names are told.
     pub body: Value,
     /// What was answered; none yet, or never.
     pub status: Option<u16>,
@@ -299,6 +306,7 @@ impl Shared {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let body = match serde_json::from_slice(body) {
             Ok(json) => json,
+            Err(_) if is_form(&parts.headers) => plain_form(body),
             Err(_) if body.is_empty() => Value::Null,
             Err(_) => String::from_utf8_lossy(body).into_owned().into(),
         };
@@ -328,6 +336,18 @@ impl Shared {
         }
         count
     }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"))
+}
+
+fn plain_form(body: &[u8]) -> Value {
+    let plain = |(name, value): (String, String)| match name.as_str() {
+        "client_secret" | "code" | "refresh_token" => (name, "(hidden)".into()),
+        _ => (name, Value::from(value)),
+    };
+    Value::Object(form_members(body).into_iter().map(plain).collect())
 }
 
 fn plain_headers(headers: &HeaderMap) -> BTreeMap<String, String> {

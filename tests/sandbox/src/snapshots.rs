@@ -1,5 +1,7 @@
-//! The Snapshots API, the destination: upserts of certificates, one or several at once, locations, and what was applied
-//! in which order.
+//! The Snapshots API, the destination: upserts of certificates, one or several at once, of locations, customers and
+//! invoices, and what was applied in which order.
+
+mod records;
 
 use crate::{
     accredible::merge,
@@ -46,6 +48,19 @@ pub struct Application {
     pub body: Value,
 }
 
+/// A request that changed, or repeated, a record of any kind here.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Applied {
+    /// `certificate`, `location`, `customer` or `invoice`.
+    pub kind: String,
+    /// Which one.
+    pub id: String,
+    /// The key that the request came under.
+    pub idempotency_key: Option<String>,
+    /// The whole body.
+    pub body: Value,
+}
+
 /// A certificate as it stands here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Certificate {
@@ -72,8 +87,10 @@ struct Inner {
     scopes: Mutex<BTreeSet<String>>,
     locations: Table<String>,
     certificates: Table<Certificate>,
+    /// What is no certificate, by kind and id.
+    records: Table<Value>,
     answered: Table<Answered>,
-    applications: Mutex<Vec<Application>>,
+    applied: Mutex<Vec<Applied>>,
     cursors: Cursors,
     /// Held while a request is applied: one after the other.
     applying: Mutex<u64>,
@@ -91,8 +108,9 @@ impl Snapshots {
             scopes: Mutex::new(BTreeSet::from([LOCATION_SCOPE.to_owned()])),
             locations: Table::open(folder, "snapshots-locations")?,
             certificates: Table::open(folder, "snapshots-certificates")?,
+            records: Table::open(folder, "snapshots-records")?,
             answered: Table::open(folder, "snapshots-answered")?,
-            applications: Mutex::default(),
+            applied: Mutex::default(),
             cursors: Cursors::default(),
             applying: Mutex::default(),
         });
@@ -117,7 +135,7 @@ impl Snapshots {
 
     /// Removes a location. `false` if there was none.
     pub fn remove_location(&self, id: &str) -> bool {
-        self.inner.locations.remove(id)
+        self.inner.remove_location(id)
     }
 
     /// Allows the key no more and no less than this.
@@ -150,9 +168,46 @@ impl Snapshots {
         self.inner.cursors.expire();
     }
 
-    /// What was applied since the start, in its order.
+    /// The certificates that were applied since the start, in their order.
     pub fn applications(&self) -> Vec<Application> {
-        lock(&self.inner.applications).clone()
+        let certificates = self.applied_of("certificate").into_iter();
+        certificates
+            .map(|Applied { id, idempotency_key, body, .. }| Application { certificate_id: id, idempotency_key, body })
+            .collect()
+    }
+
+    /// What was applied since the start, of all kinds in its order.
+    pub fn applied(&self) -> Vec<Applied> {
+        lock(&self.inner.applied).clone()
+    }
+
+    /// What was applied since the start of this kind, in its order.
+    pub fn applied_of(&self, kind: &str) -> Vec<Applied> {
+        self.applied().into_iter().filter(|applied| applied.kind == kind).collect()
+    }
+
+    /// A record as it stands: `kind` is `certificate`, `location`, `customer` or `invoice`.
+    pub fn record(&self, kind: &str, id: &str) -> Option<Value> {
+        if kind == "certificate" { self.certificate(id) } else { self.inner.records.get(&row_key(kind, id)) }
+    }
+
+    /// The ids of all records of a kind.
+    pub fn record_ids(&self, kind: &str) -> Vec<String> {
+        if kind == "certificate" {
+            return self.certificate_ids();
+        }
+        let rows = self.inner.records.rows().into_iter();
+        rows.filter_map(|(key, _)| Some(key.strip_prefix(kind)?.strip_prefix('#')?.to_owned())).collect()
+    }
+
+    /// Changes or makes a record of any kind, as somebody at the destination might. Objects are merged.
+    pub fn edit_record(&self, kind: &str, id: &str, patch: &Value) {
+        self.inner.edit_record(kind, id, patch);
+    }
+
+    /// Removes a record of any kind, as somebody at the destination might. `false` if there was none.
+    pub fn remove_record(&self, kind: &str, id: &str) -> bool {
+        self.inner.remove_record(kind, id)
     }
 
     /// Stops, and waits until the port is free.
@@ -174,6 +229,9 @@ fn api() -> Vec<Route<Arc<Inner>>> {
         ("GET", "/certificates/{id}", get(view)),
         ("GET", "/certificates", get(list)),
         ("GET", "/locations", get(locations)),
+        ("POST", "/locations", post(records::location)),
+        ("POST", "/customers", post(records::customer)),
+        ("POST", "/invoices", post(records::invoice)),
     ]
 }
 
@@ -184,6 +242,9 @@ fn control() -> Vec<Route<Arc<Inner>>> {
         ("DELETE", "/_sandbox/certificates/{id}", delete(remove_certificate)),
         ("PUT", "/_sandbox/locations/{id}", put(put_location)),
         ("DELETE", "/_sandbox/locations/{id}", delete(remove_location)),
+        ("GET", "/_sandbox/records/{kind}/{id}", get(view_record)),
+        ("PUT", "/_sandbox/records/{kind}/{id}", put(put_record)),
+        ("DELETE", "/_sandbox/records/{kind}/{id}", delete(delete_record)),
         ("PUT", "/_sandbox/scopes", put(put_scopes)),
         ("DELETE", "/_sandbox/cursors", delete(expire_cursors)),
     ]
@@ -216,6 +277,14 @@ impl IntoResponse for Refusal {
     }
 }
 
+fn idempotency_key(headers: &HeaderMap) -> Option<&str> {
+    headers.get("idempotency-key")?.to_str().ok()
+}
+
+fn row_key(kind: &str, id: &str) -> String {
+    format!("{kind}#{id}")
+}
+
 async fn sync(
     State(inner): State<Arc<Inner>>,
     Path(id): Path<String>,
@@ -230,8 +299,7 @@ async fn sync(
         let refusal = refuse(StatusCode::UNPROCESSABLE_ENTITY, "invalid_certificate", "The certificate is invalid.");
         return Err(Refusal { flaws, ..refusal });
     }
-    let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
-    let request_id = inner.apply(&id, key, fields)?;
+    let request_id = inner.apply("certificate", &id, idempotency_key(&headers), fields)?;
     let body = json!({ "certificate_id": id, "status": "synced", "request_id": request_id });
     Ok(([("x-request-id", request_id)], Json(body)).into_response())
 }
@@ -259,7 +327,7 @@ async fn sync_batch(
         let message = format!("A batch has an id, and 1 to {MAX_BATCH} records.");
         return Err(refuse(StatusCode::UNPROCESSABLE_ENTITY, "invalid_batch", message));
     }
-    let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
+    let key = idempotency_key(&headers);
     let handled = struck.handled(records.len());
     let results: Vec<_> = records.into_iter().take(handled).map(|fields| inner.apply_one_of(key, fields)).collect();
     Ok(Json(json!({ "batch_id": batch_id, "results": results })))
@@ -275,7 +343,7 @@ impl Inner {
             return rejected("invalid_certificate", &flaws);
         }
         let key = key.map(|key| format!("{key}#{id}"));
-        match self.apply(&id, key.as_deref(), fields) {
+        match self.apply("certificate", &id, key.as_deref(), fields) {
             Ok(request_id) => json!({ "certificate_id": id, "status": "synced", "request_id": request_id }),
             Err(refusal) => rejected(refusal.error, &refusal.flaws),
         }
@@ -304,8 +372,8 @@ impl Inner {
         flaws
     }
 
-    /// Upserts a certificate, unless this very request was applied before. Gives the request's id.
-    fn apply(&self, id: &str, key: Option<&str>, fields: Map<String, Value>) -> Result<String, Refusal> {
+    /// Upserts a record, unless this very request was applied before. Gives the request's id.
+    fn apply(&self, kind: &str, id: &str, key: Option<&str>, fields: Map<String, Value>) -> Result<String, Refusal> {
         let mut count = lock(&self.applying);
         let body = Value::Object(fields.clone());
         match key.and_then(|key| self.answered.get(key)) {
@@ -319,13 +387,49 @@ impl Inner {
         *count += 1;
         let now = Timestamp::now();
         let request_id = format!("snap-{}-{count}", now.as_millisecond());
-        self.certificates.put(id, Certificate { fields, updated_at: now });
+        self.write(kind, id, fields, now);
         if let Some(key) = key {
             self.answered.put(key, Answered { body: body.clone(), request_id: request_id.clone() });
         }
         let idempotency_key = key.map(str::to_owned);
-        lock(&self.applications).push(Application { certificate_id: id.to_owned(), idempotency_key, body });
+        lock(&self.applied).push(Applied { kind: kind.to_owned(), id: id.to_owned(), idempotency_key, body });
         Ok(request_id)
+    }
+
+    /// Writes a record over what is there. A location is then one of those that are listed.
+    fn write(&self, kind: &str, id: &str, fields: Map<String, Value>, now: Timestamp) {
+        if kind == "certificate" {
+            return self.certificates.put(id, Certificate { fields, updated_at: now });
+        }
+        if kind == "location" {
+            self.locations.put(id, fields.get("name").and_then(Value::as_str).unwrap_or_default().to_owned());
+        }
+        self.records.put(&row_key(kind, id), Value::Object(fields));
+    }
+
+    fn edit_record(&self, kind: &str, id: &str, patch: &Value) {
+        if kind == "certificate" {
+            return self.edit(id, patch);
+        }
+        let _applying = lock(&self.applying);
+        let mut record = self.records.get(&row_key(kind, id)).unwrap_or_else(|| json!({}));
+        merge(&mut record, patch);
+        if let Value::Object(fields) = record {
+            self.write(kind, id, fields, Timestamp::now());
+        }
+    }
+
+    fn remove_record(&self, kind: &str, id: &str) -> bool {
+        match kind {
+            "certificate" => self.certificates.remove(id),
+            "location" => self.remove_location(id),
+            _ => self.records.remove(&row_key(kind, id)),
+        }
+    }
+
+    fn remove_location(&self, id: &str) -> bool {
+        self.records.remove(&row_key("location", id));
+        self.locations.remove(id)
     }
 
     fn edit(&self, id: &str, patch: &Value) {
@@ -400,8 +504,41 @@ async fn locations(State(inner): State<Arc<Inner>>, headers: HeaderMap) -> Resul
     Ok(Json(json!({ "locations": locations.collect::<Vec<_>>() })))
 }
 
-async fn list_applications(State(inner): State<Arc<Inner>>) -> Json<Vec<Application>> {
-    Json(lock(&inner.applications).clone())
+/// As it is read by hand: a certificate is named as such, too.
+async fn list_applications(State(inner): State<Arc<Inner>>) -> Json<Vec<Value>> {
+    let told = |applied: &Applied| {
+        let mut told = json!(applied);
+        if applied.kind == "certificate" {
+            told["certificate_id"] = applied.id.as_str().into();
+        }
+        told
+    };
+    Json(lock(&inner.applied).iter().map(told).collect())
+}
+
+async fn view_record(
+    State(inner): State<Arc<Inner>>,
+    Path((kind, id)): Path<(String, String)>,
+) -> Result<Json<Value>, StatusCode> {
+    let found = match kind.as_str() {
+        "certificate" => inner.certificates.get(&id).map(|certificate| Value::Object(certificate.fields)),
+        _ => inner.records.get(&row_key(&kind, &id)),
+    };
+    found.map(Json).ok_or(StatusCode::NOT_FOUND)
+}
+
+async fn put_record(
+    State(inner): State<Arc<Inner>>,
+    Path((kind, id)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<StatusCode, Unreadable> {
+    let patch: Map<String, Value> = json_body(&body)?;
+    inner.edit_record(&kind, &id, &Value::Object(patch));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn delete_record(State(inner): State<Arc<Inner>>, Path((kind, id)): Path<(String, String)>) -> StatusCode {
+    if inner.remove_record(&kind, &id) { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
 }
 
 async fn edit_certificate(
@@ -434,7 +571,7 @@ async fn put_location(
 }
 
 async fn remove_location(State(inner): State<Arc<Inner>>, Path(id): Path<String>) -> StatusCode {
-    if inner.locations.remove(&id) { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+    if inner.remove_location(&id) { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
 }
 
 async fn put_scopes(State(inner): State<Arc<Inner>>, body: Bytes) -> Result<StatusCode, Unreadable> {
