@@ -60,7 +60,7 @@ const VISIBILITY: Duration = Duration::from_secs(5);
 
 type Engine = LiveEngine<SecretsFile, LocalQueue>;
 type Sources = HttpSources<SharedSecrets<SecretsFile>>;
-type Destination = certbridge_remote::Snapshots<SharedSecrets<SecretsFile>>;
+type Destination = certbridge_wiring::LiveDestination<SecretsFile>;
 
 /// How the bundle is started.
 #[derive(Debug, Clone)]

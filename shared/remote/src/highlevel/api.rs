@@ -168,7 +168,7 @@ impl<K: DestinationKeys, S: IdMap + Grants> HighLevel<K, S> {
     pub(super) async fn send(&self, token: &Token, ask: Ask<'_>, at: At<'_>) -> Result<Answer, RemoteError> {
         let no_path = || self.error(RemoteClass::Misrouted, "no plain path");
         let url = self.base.join(ask.path).ok_or_else(no_path)?;
-        let version = HeaderValue::from_str(ask.group.version(&self.rules.versions));
+        let version = HeaderValue::from_str(ask.group.version(&self.defined().rules.versions));
         let version = version.map_err(|_| self.error(RemoteClass::Misrouted, "no plain version"))?;
         let headers = HeaderMap::from_iter([
             (ACCEPT, HeaderValue::from_static("application/json")),

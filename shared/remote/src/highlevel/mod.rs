@@ -17,6 +17,7 @@ mod auth;
 mod contacts;
 mod invoices;
 mod locations;
+mod ours;
 mod records;
 mod setup;
 
@@ -47,7 +48,7 @@ use std::{
     collections::HashMap,
     fmt::Display,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -64,14 +65,19 @@ pub struct HighLevel<K, S> {
     store: S,
     base: BaseUrl,
     provider: String,
-    definition: DestinationDefinition,
-    rules: HighLevelRules,
+    defined: RwLock<Arc<Defined>>,
     tokens: Tokens,
     locations: LocationList,
     /// The ids of associations, by location and key.
     associations: Mutex<HashMap<(String, String), String>>,
     /// Until when a location, or the company, wants no more requests.
     pauses: Mutex<HashMap<String, Timestamp>>,
+}
+
+/// What is in force.
+struct Defined {
+    definition: Arc<DestinationDefinition>,
+    rules: HighLevelRules,
 }
 
 /// One push.
@@ -128,7 +134,8 @@ impl<K: DestinationKeys, S: IdMap + Grants> HighLevel<K, S> {
         keys: K,
         store: S,
         base_url: &str,
-        (definition, rules): (&DestinationDefinition, &HighLevelRules),
+        definition: &Arc<DestinationDefinition>,
+        rules: &HighLevelRules,
         owner: impl Into<String>,
     ) -> Result<Self, BaseUrlError> {
         let provider = format!("destinations/{}", definition.name);
@@ -138,13 +145,16 @@ impl<K: DestinationKeys, S: IdMap + Grants> HighLevel<K, S> {
             store,
             base: BaseUrl::parse(&provider, base_url)?,
             provider,
-            definition: definition.clone(),
-            rules: rules.clone(),
+            defined: RwLock::new(Arc::new(Defined { definition: Arc::clone(definition), rules: rules.clone() })),
             tokens: Tokens::new(owner.into()),
             locations: LocationList::default(),
             associations: Mutex::default(),
             pauses: Mutex::default(),
         })
+    }
+
+    fn defined(&self) -> Arc<Defined> {
+        Arc::clone(&self.defined.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What the secret holds.
@@ -208,6 +218,15 @@ impl<K: DestinationKeys, S: IdMap + Grants> HighLevel<K, S> {
 }
 
 impl<K: DestinationKeys, S: IdMap + Grants> Destination for HighLevel<K, S> {
+    fn redefine(&self, definition: &Arc<DestinationDefinition>) {
+        let Some(rules) = definition.highlevel.clone() else {
+            tracing::error!(provider = self.provider, "its new definition lacks [highlevel]: the old one stays");
+            return;
+        };
+        let defined = Arc::new(Defined { definition: Arc::clone(definition), rules });
+        *self.defined.write().unwrap_or_else(PoisonError::into_inner) = defined;
+    }
+
     async fn push(
         &self,
         key: &RecordKey,
@@ -217,7 +236,8 @@ impl<K: DestinationKeys, S: IdMap + Grants> Destination for HighLevel<K, S> {
     ) -> Result<Pushed, RemoteError> {
         let deadline = Instant::now() + timeout;
         let unknown = || self.error(RemoteClass::Misrouted, format!("nothing is known of {}", request.path));
-        let target = self.rules.target(key.kind, &request.path).ok_or_else(unknown)?;
+        let defined = self.defined();
+        let target = defined.rules.target(key.kind, &request.path).ok_or_else(unknown)?;
         let no_object = || self.error(RemoteClass::Rejected, "a request without fields");
         let body = request.body.as_object().ok_or_else(no_object)?;
         let location = &self.location_of(key.kind, body, deadline).await?;
