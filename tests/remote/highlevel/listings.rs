@@ -35,13 +35,26 @@ fn both() -> Credentials {
     Credentials { locations, ..with_key() }
 }
 
+/// Puts certificates into London, as if they had been told: so many requests in so short a time would be too many.
+fn fill<S>(world: &World<S>, count: usize) {
+    for number in 0..count {
+        let id = format!("l{number:03}");
+        world.server.edit(
+            "records",
+            &id,
+            &json!({
+                "objectKey": "custom_objects.certificates", "locationId": LONDON, "createdAt": "2026-01-01T00:00:00Z",
+                "properties": { "certificate_id": id },
+            }),
+        );
+    }
+}
+
 #[tokio::test]
 async fn certificates_are_listed_location_by_location() {
     let world = World::new().await;
     world.keys.set(Some(both()));
-    for id in 0..101 {
-        world.push(Kind::Certificate, &certificate(&format!("l{id}"))).await.unwrap();
-    }
+    fill(&world, 101);
     world.push(Kind::Certificate, &with(&certificate("p1"), json!({ "location_id": PARIS }))).await.unwrap();
     let (shown, pages) = walk(&world).await;
     assert_eq!((shown.len(), pages), (102, 3));
@@ -105,9 +118,7 @@ async fn what_is_not_listed_is_told() {
 #[tokio::test]
 async fn a_page_that_repeats_itself_is_told() {
     let world = World::new().await;
-    for id in 0..100 {
-        world.push(Kind::Certificate, &certificate(&id.to_string())).await.unwrap();
-    }
+    fill(&world, 100);
     let first = world.api.destination_page(Kind::Certificate, None, PATIENT).await.unwrap();
     world.server.server().add_fault(Fault::Repeat.once());
     let Err(ListError::Remote(error)) =

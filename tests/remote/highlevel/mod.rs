@@ -1,6 +1,8 @@
 //! HighLevel as the destination, against the sandbox's.
 
 mod auth;
+#[cfg(unix)]
+mod contract;
 mod grants;
 mod invoices;
 mod listings;

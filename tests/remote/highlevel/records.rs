@@ -252,6 +252,8 @@ async fn a_failure_after_a_step_is_in_doubt() {
         assert_eq!((error.effect(), world.server.contacts().len()), (Effect::Possible, 1), "{status}");
         let world = World::new().await;
         world.server.server().add_fault(Fault::status(status).always().on("GET", "/associations"));
+        // There, 400 says that there is no such association.
+        let class = if status == 400 { RemoteClass::Misrouted } else { class };
         let error = failed(world.push(Kind::Certificate, &certificate("1")).await, class);
         assert_eq!(error.effect(), Effect::None, "{status}");
     }
@@ -286,6 +288,9 @@ fn field(world: &World<MemoryStore>, name: &str) -> String {
 #[tokio::test]
 async fn limits_are_kept() {
     let world = World::new().await;
+    // To the beginning of an interval of the server's, which are of ten seconds.
+    let into = Timestamp::now().as_millisecond() % 10_000;
+    world.server.advance(jiff::SignedDuration::from_millis(10_000 - into));
     world.server.limit(Some(2));
     // Two of the requests of a first push are let through, and the third is not: the headers say for how long.
     let error = failed(world.push(Kind::Certificate, &certificate("1")).await, RemoteClass::Throttled);

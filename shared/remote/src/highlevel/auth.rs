@@ -50,6 +50,8 @@ const TOO_YOUNG: SignedDuration = SignedDuration::from_mins(1);
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
 /// How long a token lives of which the answer does not say it.
 const UNTOLD_LIFE: i64 = 86_399;
+/// The longest life that is believed, in seconds.
+const MAX_LIFE: i64 = 366 * 86_400;
 
 const SCOPE: &str = "oauth.write";
 
@@ -547,5 +549,6 @@ fn text(told: &Value, name: &str) -> Option<String> {
 }
 
 fn life(told: &Value) -> SignedDuration {
-    SignedDuration::from_secs(told["expires_in"].as_i64().filter(|life| *life > 0).unwrap_or(UNTOLD_LIFE))
+    let told = told["expires_in"].as_i64().filter(|life| (1..=MAX_LIFE).contains(life));
+    SignedDuration::from_secs(told.unwrap_or(UNTOLD_LIFE))
 }

@@ -88,7 +88,9 @@ impl<K: DestinationKeys, S: IdMap + Grants> HighLevel<K, S> {
     ) -> Result<(), RemoteError> {
         let key = &rules.object;
         let object = Part::Object(key.clone());
-        let known = match self.object(setup, key).await? {
+        let found = self.object(setup, key).await?;
+        let was_there = found.is_some();
+        let known = match found {
             Some(known) => {
                 prepared.there.push(object);
                 known
@@ -107,12 +109,9 @@ impl<K: DestinationKeys, S: IdMap + Grants> HighLevel<K, S> {
         let mut folder = None;
         for (field, data_type) in fields {
             let part = Part::Field { object: key.clone(), field: field.clone() };
-            if has(field) {
-                prepared.there.push(part);
-                continue;
-            }
-            prepared.made.push(part);
-            if setup.dry_run {
+            let is_there = has(field);
+            if is_there && was_there { &mut prepared.there } else { &mut prepared.made }.push(part);
+            if is_there || setup.dry_run {
                 continue;
             }
             let parent = match &folder {
