@@ -67,6 +67,9 @@ pub enum CliError {
     /// A key to our API.
     #[error(transparent)]
     Keys(#[from] crate::keys::KeysError),
+    /// A destination that is to be connected.
+    #[error(transparent)]
+    Connect(#[from] crate::connect::ConnectError),
     /// Our API, as a caller sees it.
     #[error(transparent)]
     Api(#[from] crate::batch::ApiError),

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod batch;
+pub mod connect;
 pub mod demo;
 pub mod error;
 pub mod keys;

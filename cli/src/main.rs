@@ -4,6 +4,7 @@
 use certbridge::{
     CliError, Options,
     batch::{self, BatchCommand},
+    connect::{self, ConnectCommand},
     demo,
     keys::{self, KeysCommand},
     local::{DEFAULT_DESTINATION, POLL_EVERY},
@@ -76,6 +77,9 @@ enum Command {
     /// Reconcile both sides now, and see how batches came out
     #[command(subcommand)]
     Batch(BatchCommand),
+    /// Let us in at a destination, and make what has to be there
+    #[command(subcommand)]
+    Connect(ConnectCommand),
     /// Make, list and revoke the keys to the API
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -87,7 +91,7 @@ async fn main() -> ExitCode {
     let command = Cli::parse().command;
     let level = match command {
         // They say themselves what happened.
-        Command::Demo { .. } | Command::Keys(_) | Command::Batch(_) => "off",
+        Command::Demo { .. } | Command::Keys(_) | Command::Batch(_) | Command::Connect(_) => "off",
         Command::Up { .. } | Command::Sign { .. } => "info",
     };
     let _written = logs::init(&env, level);
@@ -119,6 +123,7 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
             writeln!(io::stderr(), "POST {}", signed.path)?;
         }
         Command::Batch(command) => return batch::run(command).await,
+        Command::Connect(command) => connect::run(command, &env).await?,
         Command::Keys(command) => keys::run(command, &env).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -23,7 +23,7 @@ use certbridge_platform::{
     Env, Metrics, Secrets, SystemRuntime, definitions,
     metrics::{Dropped, NAMESPACE},
 };
-use certbridge_remote::HttpSources;
+use certbridge_remote::{HttpDestination, HttpSources};
 use certbridge_sandbox::dynamodb::EmbeddedDynamoDb;
 use certbridge_store::{DynamoStore, Tables, schema};
 use certbridge_sync::{InForce, in_force::Control, ports::Runtime, row::Pointer};
@@ -62,7 +62,7 @@ const VISIBILITY: Duration = Duration::from_secs(5);
 
 type Engine = LiveEngine<SecretsFile, LocalQueue>;
 type Sources = HttpSources<SharedSecrets<SecretsFile>>;
-type Destination = certbridge_remote::Snapshots<SharedSecrets<SecretsFile>>;
+type Destination = certbridge_wiring::LiveDestination<SecretsFile>;
 
 /// How the bundle is started.
 #[derive(Debug, Clone)]
@@ -132,6 +132,9 @@ impl Local {
         let (executions, starts) = LocalExecutions::new();
         let archive = archive(&data.file("reports"))?;
         let functions = functions(&env, &store, &secrets, &queue, executions, archive.clone()).await?;
+        if let (Some(sandbox), HttpDestination::HighLevel(api)) = (&sandbox, &functions.sync_event.engine.destination) {
+            sandbox.prepare(api).await?;
+        }
         let functions = Arc::new(functions);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let url = format!("http://{}", listener.local_addr()?);

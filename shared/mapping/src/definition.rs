@@ -276,6 +276,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("sources/17hats.toml", include_str!("../../../config/sources/17hats.toml")),
     ("sources/acculynx.toml", include_str!("../../../config/sources/acculynx.toml")),
     ("sources/standard-webhooks.toml", include_str!("../../../config/sources/standard-webhooks.toml")),
+    ("destinations/highlevel.toml", include_str!("../../../config/destinations/highlevel.toml")),
     ("destinations/snapshots.toml", include_str!("../../../config/destinations/snapshots.toml")),
 ];
 

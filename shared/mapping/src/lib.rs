@@ -22,6 +22,7 @@ pub mod document;
 mod either;
 pub mod event;
 pub mod field;
+pub mod highlevel;
 pub mod plan;
 pub mod polled;
 pub mod problem;

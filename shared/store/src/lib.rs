@@ -10,6 +10,8 @@ mod change;
 mod control;
 #[cfg(feature = "sfn")]
 mod executions;
+mod grants;
+mod ids;
 mod inbox;
 mod item;
 mod poll;
