@@ -7,7 +7,7 @@ use certbridge::{
     connect::{self, ConnectCommand},
     demo,
     keys::{self, KeysCommand},
-    local::POLL_EVERY,
+    local::{DEFAULT_DESTINATION, POLL_EVERY},
     logs,
     sign::sign,
     up::up,
@@ -21,6 +21,9 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
+
+/// What `--destination` may say.
+const DESTINATIONS: [&str; 2] = [DEFAULT_DESTINATION, "highlevel"];
 
 /// Keeps a destination true to the sources where certificates and business records are born.
 #[derive(Debug, Parser)]
@@ -43,6 +46,9 @@ enum Command {
         /// Use the providers that `SNAPSHOTS_URL` and `ACCREDIBLE_URL` name instead of the sandbox's
         #[arg(long)]
         no_sandbox: bool,
+        /// Which of the sandbox's destinations to tell; without the sandbox, `DESTINATION` says which
+        #[arg(long, value_parser = DESTINATIONS, conflicts_with = "no_sandbox")]
+        destination: Option<String>,
         /// How often sources without webhooks are polled, in seconds
         #[arg(long, value_name = "SECONDS", default_value_t = POLL_EVERY.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
         poll_every: u64,
@@ -52,6 +58,9 @@ enum Command {
         /// The folder to keep; a fresh one, removed afterwards, if none is named
         #[arg(long)]
         data: Option<PathBuf>,
+        /// The destination to tell
+        #[arg(long, value_parser = DESTINATIONS, default_value = DEFAULT_DESTINATION)]
+        destination: String,
     },
     /// Print the headers that prove a body, one `Name: value` a line
     Sign {
@@ -98,10 +107,11 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
     match command {
-        Command::Up { port, data, no_sandbox, poll_every } => {
-            up(Options { data, port, sandbox: !no_sandbox, poll_every: Duration::from_secs(poll_every), env }).await?;
+        Command::Up { port, data, no_sandbox, destination, poll_every } => {
+            let poll_every = Duration::from_secs(poll_every);
+            up(Options { data, port, sandbox: !no_sandbox, destination, poll_every, env }).await?;
         }
-        Command::Demo { data } => demo::run(data, env).await?,
+        Command::Demo { data, destination } => demo::run(data, destination, env).await?,
         Command::Sign { data, source, body } => {
             let bytes = std::fs::read(&body).map_err(CliError::file(&body))?;
             let mut out = io::stdout().lock();

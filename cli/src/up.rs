@@ -22,11 +22,12 @@ fn greet(local: &Local, options: &Options) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let data = options.data.display();
     if let Some(sandbox) = local.sandbox() {
-        writeln!(out, "accredible  {} (sandbox)", sandbox.accredible.url())?;
-        writeln!(out, "snapshots   {} (sandbox)", sandbox.snapshots.url())?;
+        for (name, url) in sandbox.addresses() {
+            writeln!(out, "{name:<11} {url} (sandbox)")?;
+        }
     }
     writeln!(out, "data        {data}")?;
-    writeln!(out, "sign        certbridge sign --data {data} --source accredible --body FILE")?;
+    writeln!(out, "sign        certbridge sign --data {data} --source NAME --body FILE")?;
     writeln!(out, "api key     {data}/api-key, in the header x-api-key")?;
     writeln!(out, "ready {}", local.url())?;
     out.flush()

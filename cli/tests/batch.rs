@@ -18,7 +18,14 @@ impl World {
     async fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let env = Env::from_iter::<[(&str, &str); 0]>([]);
-        let options = Options { data: folder.path().to_owned(), port: 0, sandbox: true, poll_every: POLL_EVERY, env };
+        let options = Options {
+            data: folder.path().to_owned(),
+            port: 0,
+            sandbox: true,
+            destination: None,
+            poll_every: POLL_EVERY,
+            env,
+        };
         let world = Self { local: Local::start(options).await.unwrap(), folder };
         // What changed a moment ago is in flight, and not judged.
         world.issue("100", true);

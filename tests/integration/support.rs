@@ -145,7 +145,14 @@ impl World {
     /// On a folder that may have been used before.
     pub(crate) async fn start_in(folder: TempDir) -> Self {
         let env = Env::from_iter::<[(&str, &str); 0]>([]);
-        let options = Options { data: folder.path().to_owned(), port: 0, sandbox: true, poll_every: POLL_EVERY, env };
+        let options = Options {
+            data: folder.path().to_owned(),
+            port: 0,
+            sandbox: true,
+            destination: None,
+            poll_every: POLL_EVERY,
+            env,
+        };
         let local = Local::start(options).await.unwrap();
         let secrets = Value::Object(SecretsFile::in_folder(folder.path()).read().unwrap());
         Self { local, confidential: confidential(&secrets), folder }

@@ -34,8 +34,24 @@ fn timed(url: &str, clock: &Clock) -> Snapshots<Keys> {
     Snapshots::new(http, Keys::good(), url, snapshots_definition()).unwrap()
 }
 
+const UNKNOWN: LocationCheck = LocationCheck::Unknown { nearest: Vec::new() };
+
+/// What a check says, but for the locations that come near.
 async fn check(snapshots: &Snapshots<Keys>, location: &str) -> LocationCheck {
-    snapshots.check_location(location, PATIENT).await.unwrap()
+    match snapshots.check_location(location, PATIENT).await.unwrap() {
+        LocationCheck::Unknown { .. } => UNKNOWN,
+        check => check,
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_location_comes_with_the_nearest_ones() {
+    let server = destination().await;
+    server.add_location("loc_leeds", "Leeds");
+    let snapshots = snapshots(&server.url());
+    let told = snapshots.check_location("loc_londn", PATIENT).await.unwrap();
+    let LocationCheck::Unknown { nearest } = told else { panic!("{told:?}") };
+    assert_eq!(nearest, ["loc_london (London)", "loc_leeds (Leeds)"]);
 }
 
 fn reads(server: &sandbox::Snapshots) -> usize {
@@ -54,7 +70,7 @@ async fn the_list_is_believed_for_ten_minutes() {
     assert_eq!(check(&snapshots, "loc_london").await, LocationCheck::Known);
     assert_eq!(reads(&server), 1);
     clock.set(1000 + 600);
-    assert_eq!(check(&snapshots, "loc_london").await, LocationCheck::Unknown);
+    assert_eq!(check(&snapshots, "loc_london").await, UNKNOWN);
     assert_eq!(reads(&server), 2);
 }
 
@@ -63,15 +79,15 @@ async fn a_miss_is_looked_up_again_at_most_once_a_minute() {
     let (server, clock) = (destination().await, Clock::default());
     let snapshots = timed(&server.url(), &clock);
     clock.set(1000);
-    assert_eq!(check(&snapshots, "loc_paris").await, LocationCheck::Unknown);
+    assert_eq!(check(&snapshots, "loc_paris").await, UNKNOWN);
     server.add_location("loc_paris", "Paris");
     clock.set(1000 + 59);
-    assert_eq!(check(&snapshots, "loc_paris").await, LocationCheck::Unknown);
-    assert_eq!(check(&snapshots, "loc_rome").await, LocationCheck::Unknown);
+    assert_eq!(check(&snapshots, "loc_paris").await, UNKNOWN);
+    assert_eq!(check(&snapshots, "loc_rome").await, UNKNOWN);
     assert_eq!(reads(&server), 1);
     clock.set(1000 + 60);
     assert_eq!(check(&snapshots, "loc_paris").await, LocationCheck::Known);
-    assert_eq!(check(&snapshots, "loc_rome").await, LocationCheck::Unknown);
+    assert_eq!(check(&snapshots, "loc_rome").await, UNKNOWN);
     assert_eq!(reads(&server), 2);
 }
 

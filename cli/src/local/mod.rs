@@ -6,10 +6,12 @@ mod executions;
 mod gateway;
 pub mod machine;
 mod queue;
+mod sandbox;
 mod stream;
 
 pub use data::{DataFolder, SecretsFile};
 pub use executions::Starts;
+pub use sandbox::{DEFAULT_DESTINATION, Sandbox};
 
 use crate::CliError;
 use api::Api;
@@ -22,7 +24,7 @@ use certbridge_platform::{
     metrics::{Dropped, NAMESPACE},
 };
 use certbridge_remote::HttpSources;
-use certbridge_sandbox::{Accredible, Credential, Options as ProviderOptions, Snapshots, dynamodb::EmbeddedDynamoDb};
+use certbridge_sandbox::dynamodb::EmbeddedDynamoDb;
 use certbridge_store::{DynamoStore, Tables, schema};
 use certbridge_sync::{InForce, in_force::Control, ports::Runtime, row::Pointer};
 use certbridge_wiring::{LiveEngine, SharedSecrets, engine, refresh};
@@ -71,6 +73,9 @@ pub struct Options {
     pub port: u16,
     /// Whether the providers are the sandbox's. Otherwise `SNAPSHOTS_URL` and `{SOURCE}_URL` name them.
     pub sandbox: bool,
+    /// Which of the sandbox's destinations is told: [`DEFAULT_DESTINATION`], or `highlevel`. Of other providers, the
+    /// variable `DESTINATION` says which.
+    pub destination: Option<String>,
     /// How often sources without webhooks are polled; the first time after so long.
     pub poll_every: Duration,
     /// The environment.
@@ -89,14 +94,6 @@ struct Functions {
     api: Api<DynamoStore, LocalExecutions, SystemRuntime>,
     secrets: SharedSecrets<SecretsFile>,
     runtime: SystemRuntime,
-}
-
-/// The sandbox's providers.
-pub struct Sandbox {
-    /// The source.
-    pub accredible: Accredible,
-    /// The destination.
-    pub snapshots: Snapshots,
 }
 
 /// A running bundle.
@@ -118,7 +115,8 @@ impl Local {
         let data = DataFolder::open(&options.data)?;
         let file = data.secrets(&Definitions::built_in(), &runtime)?;
         let sandbox = if options.sandbox { Some(Sandbox::start(&data, &file).await?) } else { None };
-        let env = sandbox.as_ref().map_or(options.env, Sandbox::env);
+        let destination = options.destination.as_deref().unwrap_or(DEFAULT_DESTINATION);
+        let env = sandbox.as_ref().map_or(options.env, |sandbox| sandbox.env(destination));
 
         let database = EmbeddedDynamoDb::start(Some(&data.file("dynamodb.sqlite")))?;
         let client = aws_sdk_dynamodb::Client::from_conf(dynamodb_config(&database));
@@ -184,45 +182,9 @@ impl Local {
         while self.tasks.join_next().await.is_some() {}
         self.database.shutdown().await?;
         if let Some(sandbox) = self.sandbox {
-            sandbox.accredible.shutdown().await;
-            sandbox.snapshots.shutdown().await;
+            sandbox.shutdown().await;
         }
         Ok(())
-    }
-}
-
-impl Sandbox {
-    async fn start(data: &DataFolder, secrets: &SecretsFile) -> Result<Self, CliError> {
-        let secrets = secrets.read()?;
-        let options = |secret: &str| ProviderOptions {
-            port: 0,
-            api_key: secrets.get(secret).and_then(|secret| secret["api_key"].as_str()).unwrap_or_default().to_owned(),
-            folder: Some(data.file("sandbox")),
-        };
-        let sandbox = Self {
-            accredible: Accredible::start(options("sources/accredible")).await?,
-            snapshots: Snapshots::start(options("destinations/snapshots")).await?,
-        };
-        sandbox.furnish();
-        Ok(sandbox)
-    }
-
-    /// Something to play with: two locations, and a certificate that can be synced.
-    fn furnish(&self) {
-        for (id, name) in [("loc_london", "London"), ("loc_lyon", "Lyon")] {
-            self.snapshots.add_location(id, name);
-        }
-        if self.accredible.credential("100").is_none() {
-            self.accredible.put("100", &Credential::new("100").at_location("loc_london"));
-        }
-    }
-
-    /// The environment that names these providers.
-    fn env(&self) -> Env {
-        Env::from_iter([
-            ("ACCREDIBLE_URL".to_owned(), self.accredible.url()),
-            ("SNAPSHOTS_URL".to_owned(), self.snapshots.url()),
-        ])
     }
 }
 

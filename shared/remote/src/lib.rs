@@ -15,12 +15,14 @@
 #![warn(missing_docs)]
 
 mod accredible;
+mod acculynx;
 mod address;
 mod destination;
 pub mod highlevel;
 mod http;
 mod listing;
 mod location_list;
+mod nearest;
 mod refusal;
 mod snapshots;
 mod sources;

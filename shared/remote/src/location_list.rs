@@ -1,13 +1,16 @@
 //! A destination's list of locations, and how long it is believed.
 
-use crate::http::{Http, error};
+use crate::{
+    http::{Http, error},
+    nearest::nearest,
+};
 use certbridge_sync::{
     error::{RemoteClass, RemoteError},
     ports::LocationCheck,
 };
 use futures::lock::Mutex;
 use jiff::{SignedDuration, Timestamp};
-use std::{collections::HashSet, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// How long the list is believed.
@@ -26,9 +29,10 @@ struct Cached {
     listing: Option<Listing>,
 }
 
-/// The ids of locations.
+/// The locations as they were read.
 pub(crate) struct Listing {
-    pub(crate) ids: HashSet<String>,
+    /// Their names, by their ids.
+    pub(crate) names: BTreeMap<String, String>,
     /// Whether there are no others.
     pub(crate) complete: bool,
 }
@@ -66,7 +70,7 @@ impl Cached {
     /// Whether the location is there, if what was read is fresh enough to say so.
     fn check(&self, location_id: &str, now: Timestamp) -> Option<LocationCheck> {
         let check = says(self.listing.as_ref(), location_id);
-        let fresh = if check == LocationCheck::Unknown { FRESH_MISS } else { FRESH };
+        let fresh = if matches!(check, LocationCheck::Unknown { .. }) { FRESH_MISS } else { FRESH };
         // A clock that was set back proves nothing.
         (SignedDuration::ZERO..fresh).contains(&now.duration_since(self.read_at)).then_some(check)
     }
@@ -74,8 +78,8 @@ impl Cached {
 
 fn says(listing: Option<&Listing>, location_id: &str) -> LocationCheck {
     match listing {
-        Some(listing) if listing.ids.contains(location_id) => LocationCheck::Known,
-        Some(listing) if listing.complete => LocationCheck::Unknown,
+        Some(listing) if listing.names.contains_key(location_id) => LocationCheck::Known,
+        Some(listing) if listing.complete => LocationCheck::Unknown { nearest: nearest(&listing.names, location_id) },
         _ => LocationCheck::Unchecked,
     }
 }

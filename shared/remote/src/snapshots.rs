@@ -22,7 +22,7 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -216,9 +216,11 @@ impl Listing {
         let value: Value = serde_json::from_slice(body).ok()?;
         let items = value.as_array().or_else(|| value.get("locations")?.as_array());
         let items = items.or_else(|| value.get("data")?.as_array())?;
-        let ids: HashSet<String> = items.iter().flat_map(ids_of).collect();
+        let named = |item: &Value| item.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let names: BTreeMap<_, _> =
+            items.iter().flat_map(|item| ids_of(item).map(move |id| (id, named(item)))).collect();
         let complete = items.iter().all(|item| ids_of(item).next().is_some()) && !has_more(&value, items.len());
-        (!ids.is_empty()).then_some(Self { ids, complete })
+        (!names.is_empty()).then_some(Self { names, complete })
     }
 }
 
@@ -254,11 +256,8 @@ mod tests {
     use serde_json::json;
 
     fn read(value: &Value) -> Option<(Vec<String>, bool)> {
-        Listing::read(value.to_string().as_bytes()).map(|listing| {
-            let mut ids: Vec<_> = listing.ids.into_iter().collect();
-            ids.sort();
-            (ids, listing.complete)
-        })
+        Listing::read(value.to_string().as_bytes())
+            .map(|listing| (listing.names.into_keys().collect::<Vec<_>>(), listing.complete))
     }
 
     #[test]

@@ -66,10 +66,16 @@ where
         let timeout = self.settings.location_timeout.min(run.left(self.runtime.now()));
         match self.destination.check_location(location, timeout).await {
             Ok(LocationCheck::Known | LocationCheck::Unchecked) => Ok(()),
-            Ok(LocationCheck::Unknown) => {
+            Ok(LocationCheck::Unknown { nearest }) => {
                 let found = Shape::of(Some(&Value::from(location)));
-                let problem = Problem::new("location_id", found, "a location that the destination lists");
-                Err(Failure::Unmappable(Problems::one(problem)))
+                let wanted = match nearest.as_slice() {
+                    [] => "a location that the destination lists".to_owned(),
+                    nearest => format!(
+                        "a location that the destination lists, of which the nearest are {}",
+                        nearest.join(", ")
+                    ),
+                };
+                Err(Failure::Unmappable(Problems::one(Problem::new("location_id", found, wanted))))
             }
             Err(error) if error.class == RemoteClass::Unauthorized => {
                 Err(self.failed(&self.destination_name(job), error).await)

@@ -242,7 +242,10 @@ pub enum LocationCheck {
     /// It has it.
     Known,
     /// It lists its locations, and this is none of them.
-    Unknown,
+    Unknown {
+        /// Those whose ids or names come nearest, as `id (name)`, the nearest first; at most three.
+        nearest: Vec<String>,
+    },
     /// It does not list its locations.
     Unchecked,
 }

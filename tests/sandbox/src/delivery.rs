@@ -26,6 +26,8 @@ pub enum Rule {
     AccuLynx,
     /// Anything but 2xx makes it try again. How often is not documented: four times here.
     Certifylize,
+    /// Only 429 makes it try again: up to six times, every ten minutes.
+    HighLevel,
     /// The schedule of its specification. 410 is the end of all; `Retry-After` is kept.
     StandardWebhooks,
     /// Once, whatever the answer, as a Zap does.
@@ -41,11 +43,15 @@ const SOME_WAITS: &[u64] = &[10, 60, 600, 3_600];
 /// Accredit's: that there are five is documented.
 const ACCREDIT_WAITS: &[u64] = &[10, 60, 300, 900, 3_600];
 
+/// HighLevel's, without its jitter.
+const HIGHLEVEL_WAITS: &[u64] = &[600; 6];
+
 impl Rule {
     fn waits(self) -> &'static [u64] {
         match self {
             Self::Accredit => ACCREDIT_WAITS,
             Self::AccuLynx | Self::Certifylize => SOME_WAITS,
+            Self::HighLevel => HIGHLEVEL_WAITS,
             Self::StandardWebhooks => STANDARD_WAITS,
             Self::Zapier => &[],
         }
@@ -63,6 +69,7 @@ impl Rule {
     fn tries_again(self, status: Option<u16>) -> bool {
         match self {
             Self::Accredit => status == Some(400),
+            Self::HighLevel => status == Some(429),
             Self::Zapier => false,
             _ => !status.is_some_and(|status| (200..300).contains(&status)),
         }
@@ -89,7 +96,7 @@ impl Rule {
                 ]
             }
             Self::Zapier => vec![own("User-Agent", "Zapier".to_owned())],
-            Self::AccuLynx | Self::StandardWebhooks => Vec::new(),
+            Self::AccuLynx | Self::HighLevel | Self::StandardWebhooks => Vec::new(),
         }
     }
 }

@@ -12,7 +12,8 @@ use certbridge_sync::{
     ids::IdMap,
     ports::{Credentials, DestinationKeys},
 };
-use std::collections::{BTreeSet, HashSet};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
 const READ: &str = "locations.readonly";
@@ -41,19 +42,20 @@ impl<K: DestinationKeys, S: IdMap + Grants> HighLevel<K, S> {
     /// grant, may see.
     pub(super) async fn list_locations(&self, deadline: Instant) -> Result<Option<Listing>, RemoteError> {
         let credentials = self.credentials(deadline).await?;
-        let mut listing = Listing { ids: credentials.locations.keys().cloned().collect(), complete: true };
+        let keyed = credentials.locations.keys().map(|id| (id.clone(), String::new()));
+        let mut listing = Listing { names: keyed.collect(), complete: true };
         // Where there are only keys of locations, there are no others for us.
         if credentials.api_key.is_some() || credentials.client.is_some() {
-            listing.complete = self.search_locations(&credentials, &mut listing.ids, deadline).await?;
+            listing.complete = self.search_locations(&credentials, &mut listing.names, deadline).await?;
         }
-        Ok(Some(listing).filter(|listing| !listing.ids.is_empty()))
+        Ok(Some(listing).filter(|listing| !listing.names.is_empty()))
     }
 
     /// Adds what the search shows. `false` if there may be more.
     async fn search_locations(
         &self,
         credentials: &Credentials,
-        ids: &mut HashSet<String>,
+        names: &mut BTreeMap<String, String>,
         deadline: Instant,
     ) -> Result<bool, RemoteError> {
         self.check_pace(None)?;
@@ -65,13 +67,14 @@ impl<K: DestinationKeys, S: IdMap + Grants> HighLevel<K, S> {
             let told = self.wanted(at, Ask::get(Group::Locations, READ, &path)).await?;
             let no_list = || self.error(RemoteClass::Unusable, "a search that gave no list of locations");
             let listed = told["locations"].as_array().ok_or_else(no_list)?;
-            let before = ids.len();
-            ids.extend(listed.iter().filter_map(|of| of["id"].as_str().map(str::to_owned)));
+            let before = names.len();
+            let text = |of: &Value, name: &str| of[name].as_str().map(str::to_owned);
+            names.extend(listed.iter().filter_map(|of| Some((text(of, "id")?, text(of, "name").unwrap_or_default()))));
             if listed.len() < PAGE {
                 return Ok(true);
             }
             // The same page again, or one of known ones: it would never end.
-            if ids.len() == before {
+            if names.len() == before {
                 return Ok(false);
             }
         }
@@ -85,7 +88,7 @@ impl<K: DestinationKeys, S: IdMap + Grants> HighLevel<K, S> {
         let is_granted = credentials.api_key.is_none() && credentials.client.is_some();
         if is_granted && self.has_company(&credentials, deadline).await? {
             let listing = self.list_locations(deadline).await?;
-            let listed = listing.map(|listing| listing.ids).unwrap_or_default();
+            let listed = listing.map(|listing| listing.names.into_keys()).into_iter().flatten();
             let names: BTreeSet<_> = named.into_iter().chain(listed).collect();
             return Ok(Walked { names: names.into_iter().collect(), whole_company: true });
         }

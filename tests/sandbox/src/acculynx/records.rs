@@ -48,7 +48,7 @@ fn example_contact(id: &str) -> Value {
         "phoneNumbers": [{
             "id": "b2830ef6-c5ff-44ca-a3b9-aa767f50a04b",
             "_link": format!("{link}/phone-numbers/b2830ef6-c5ff-44ca-a3b9-aa767f50a04b"),
-            "number": "+13095551234", "ext": "", "type": "Mobile", "primary": true, "smsOptOut": false,
+            "number": "3095551234", "ext": "", "type": "Mobile", "primary": true, "smsOptOut": false,
         }],
         "emailAddresses": [{
             "id": "40ac2713-13eb-4c69-8780-eee57fc71cba",

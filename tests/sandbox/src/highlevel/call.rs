@@ -14,7 +14,10 @@ use axum::{
     routing::{MethodFilter, on},
 };
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 /// The version that every one of these endpoints wants in its `Version` header.
 pub const VERSION: &str = "2021-07-28";
@@ -148,7 +151,7 @@ impl Call {
         given.map(String::as_str).ok_or_else(|| unprocessable(vec![format!("{name} should not be empty")]))
     }
 
-    /// The caller's location, if it has this one only; else the one that it names.
+    /// Refuses a location that the caller's token does not reach.
     pub(super) fn may_use(&self, location: &str) -> Result<(), Refusal> {
         match &self.session.location_id {
             Some(own) if own != location => Err(forbidden()),
@@ -226,8 +229,8 @@ type LimitHeaders = [(HeaderName, String); 5];
 /// Counts the requests of each location or agency. It only tells, unless it is told to hold.
 #[derive(Default)]
 pub(super) struct Limiter {
-    counts: std::sync::Mutex<BTreeMap<String, Count>>,
-    burst: std::sync::Mutex<Option<u32>>,
+    counts: Mutex<BTreeMap<String, Count>>,
+    burst: Mutex<Option<u32>>,
 }
 
 #[derive(Default)]

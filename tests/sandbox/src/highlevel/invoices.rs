@@ -10,7 +10,8 @@ use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 
 /// What follows from the rest, and cannot be written.
-const READ_ONLY: &[&str] = &["_id", "status", "total", "amountDue", "amountPaid", "createdAt", "updatedAt"];
+const READ_ONLY: &[&str] =
+    &["_id", "status", "total", "totalSummary", "amountDue", "amountPaid", "createdAt", "updatedAt"];
 
 /// A body with these members, of a location that the caller may use.
 fn complete(inner: &Inner, call: &Call, wanted: &[&str]) -> Result<Map<String, Value>, Refusal> {
@@ -81,7 +82,7 @@ pub(super) fn create(inner: &Inner, call: &Call) -> Result<Answer, Refusal> {
         "status": "draft",
         "amountPaid": 0,
         "title": "INVOICE",
-        "invoiceNumber": number.to_string(),
+        "invoiceNumber": number,
         "dueDate": given["issueDate"],
         "createdAt": now,
     });
@@ -107,8 +108,10 @@ impl Inner {
         for (name, value) in given {
             invoice[name] = value;
         }
-        let (total, paid) = (total(invoice), invoice["amountPaid"].as_f64().unwrap_or_default());
+        let (sum, discount) = sums(invoice);
+        let (total, paid) = (sum - discount, invoice["amountPaid"].as_f64().unwrap_or_default());
         invoice["total"] = plain(total);
+        invoice["totalSummary"] = json!({ "subTotal": plain(sum), "discount": plain(discount), "tax": 0 });
         invoice["amountDue"] = plain(total - paid);
         invoice["updatedAt"] = self.written_now();
         self.stock.invoices.put(invoice["_id"].as_str().unwrap_or_default(), invoice.clone());
@@ -123,16 +126,14 @@ impl Inner {
     }
 }
 
-/// What the items come to, less the discount, in cents.
-fn total(invoice: &Value) -> f64 {
+/// What the items come to, and what is off it.
+fn sums(invoice: &Value) -> (f64, f64) {
     let items = invoice["invoiceItems"].as_array().into_iter().flatten();
     let number = |value: &Value| value.as_f64().unwrap_or_default();
     let sum: f64 = items.map(|item| number(&item["amount"]) * number(&item["qty"])).sum();
     let discount = number(&invoice["discount"]["value"]);
-    match invoice["discount"]["type"].as_str() {
-        Some("percentage") => sum - sum * discount / 100.0,
-        _ => sum - discount,
-    }
+    let share = invoice["discount"]["type"] == "percentage";
+    (sum, if share { sum * discount / 100.0 } else { discount })
 }
 
 /// A sum of money as the API writes it: no fraction, if there is none.
@@ -164,7 +165,8 @@ pub(super) fn list(inner: &Inner, call: &Call) -> Result<Answer, Refusal> {
             && asked("contactId").is_none_or(|contact| text("/contactDetails/id") == contact)
             && asked("startAt").is_none_or(|day| text("/issueDate") >= day.as_str())
             && asked("endAt").is_none_or(|day| text("/issueDate") <= day.as_str())
-            && asked("search").is_none_or(|part| text("/name").contains(part) || text("/invoiceNumber").contains(part))
+            && asked("search")
+                .is_none_or(|part| text("/name").contains(part) || invoice["invoiceNumber"].to_string().contains(part))
     };
     let mut invoices = values(&inner.stock.invoices);
     invoices.retain(fits);

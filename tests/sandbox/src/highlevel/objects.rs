@@ -96,7 +96,7 @@ pub(super) fn create_schema(inner: &Inner, call: &Call) -> Result<Answer, Refusa
         "standard": false,
         "key": key,
         "labels": given["labels"],
-        "description": given.get("description"),
+        "description": text(&given, "description"),
         "locationId": location,
         "primaryDisplayProperty": primary["key"],
         "dateAdded": now,

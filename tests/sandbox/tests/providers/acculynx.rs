@@ -47,7 +47,7 @@ async fn one_is_read_by_its_id() {
     assert!(text(&contact, "_link").starts_with("https://api.acculynx.com/"));
     let (_, full) = get(&server, "/api/v2/contacts/c1?includes=emailAddress,phoneNumber").await;
     assert_eq!(full["emailAddresses"][0]["address"], "john@example.com");
-    assert_eq!(full["phoneNumbers"][0]["number"], "+13095551234");
+    assert_eq!(full["phoneNumbers"][0]["number"], "3095551234");
     let (_, emails) = get(&server, "/api/v2/contacts/c1/email-addresses").await;
     assert_eq!(emails["items"], full["emailAddresses"]);
     let (_, job) = get(&server, "/api/v2/jobs/j1").await;

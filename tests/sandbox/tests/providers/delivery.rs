@@ -25,6 +25,8 @@ async fn each_sender_tries_again_by_its_own_rule() {
         (Rule::Certifylize, vec![429, 200], vec![1, 2]),
         (Rule::StandardWebhooks, vec![500; 19], (1..=10).collect()),
         (Rule::StandardWebhooks, vec![301, 202], vec![1, 2]),
+        (Rule::HighLevel, vec![429; 9], (1..=7).collect()),
+        (Rule::HighLevel, vec![503], vec![1]),
         (Rule::Zapier, vec![503], vec![1]),
         (Rule::Zapier, vec![], vec![1]),
     ] {

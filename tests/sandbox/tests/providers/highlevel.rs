@@ -72,6 +72,11 @@ async fn a_refresh_token_is_good_once() {
     assert_eq!((status, &refusal["error"]), (400, &json!("invalid_grant")));
     assert_eq!(token(&server, "refresh_token", "refresh_token", text(&second, "refresh_token")).await.0, 200);
     assert_eq!(server.refreshes(), Refreshes { done: 2, refused: 1 });
+    // Of two at once, one loses.
+    let (_, third) = token(&server, "authorization_code", "code", &server.authorize(Some("loc1"))).await;
+    let refresh = || token(&server, "refresh_token", "refresh_token", text(&third, "refresh_token"));
+    let (one, other) = tokio::join!(refresh(), refresh());
+    assert_eq!(one.0 + other.0, 200 + 400);
     let log = json!(server.server().requests()).to_string();
     assert!(!log.contains(CLIENT_SECRET) && !log.contains(text(&second, "refresh_token")) && !log.contains(&code));
 }
@@ -431,6 +436,7 @@ async fn an_invoice_goes_from_draft_to_paid() {
     let body = invoice(text(&told["contact"], "id"));
     let (status, made) = call(&server, "POST", "/invoices/", &body).await;
     assert_eq!((status, &made["status"], &made["total"]), (200, &json!("draft"), &json!(120)));
+    assert_eq!(made["totalSummary"], json!({ "subTotal": 120.5, "discount": 0.5, "tax": 0 }));
     let at = format!("/invoices/{}", text(&made, "_id"));
     let of_location = json!({ "altId": "loc1", "altType": "location" });
     let with = |members: Value| {

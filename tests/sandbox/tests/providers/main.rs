@@ -5,6 +5,7 @@ mod accredit;
 mod acculynx;
 mod certifylize;
 mod delivery;
+mod faults;
 mod highlevel;
 mod snapshots;
 mod support;
