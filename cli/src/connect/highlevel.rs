@@ -7,6 +7,7 @@ use certbridge_remote::{
     highlevel::{Connected, Prepared},
 };
 use certbridge_sync::{
+    error::RemoteClass,
     grants::Grants,
     ids::IdMap,
     ports::{Credentials, DestinationKeys},
@@ -74,7 +75,14 @@ pub async fn connect<K: DestinationKeys, S: IdMap + Grants>(
         return Err(ConnectError::NoLocation.into());
     }
     for location in locations {
-        let prepared = api.prepare(&location, wish.dry_run, PATIENCE).await.map_err(ConnectError::from)?;
+        let prepared = match api.prepare(&location, wish.dry_run, PATIENCE).await {
+            // Before the first grant there is nothing to look with.
+            Err(error) if wish.dry_run && error.class == RemoteClass::Unauthorized => {
+                tell(Told::Hint(format!("What is missing in {location} cannot be seen yet: {}", error.message)))?;
+                continue;
+            }
+            prepared => prepared.map_err(ConnectError::from)?,
+        };
         for line in lines(&location, &prepared, wish.dry_run) {
             tell(Told::Done(line))?;
         }

@@ -28,6 +28,11 @@ pub(super) struct Local {
 
 impl Local {
     pub(super) async fn open(path: &Path) -> Result<Self, CliError> {
+        let secrets = SecretsFile::in_folder(path);
+        // First: a folder that is nobody's is left alone.
+        if !secrets.read()?.contains_key("destinations/highlevel") {
+            return Err(ConnectError::NoSecret(secrets.path().display().to_string()).into());
+        }
         let folder = match DataFolder::open(path) {
             Err(CliError::Locked(path)) => return Err(ConnectError::Running(path).into()),
             folder => folder?,
@@ -42,7 +47,7 @@ impl Local {
         let (client, tables) = (Client::from_conf(config), Tables::with_prefix(PREFIX));
         schema::create(&client, &tables).await?;
         let store = DynamoStore::new(client, tables);
-        Ok(Self { _folder: folder, secrets: SecretsFile::in_folder(path), database, store })
+        Ok(Self { _folder: folder, secrets, database, store })
     }
 
     pub(super) fn store(&self) -> DynamoStore {

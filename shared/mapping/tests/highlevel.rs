@@ -1,5 +1,4 @@
 //! The rules of HighLevel's definition, and what they change of a plan.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use certbridge_mapping::{
     Definitions, DestinationDefinition, Kind, Plan,

@@ -29,7 +29,7 @@ struct Cached {
     listing: Option<Listing>,
 }
 
-/// Locations.
+/// The locations as they were read.
 pub(crate) struct Listing {
     /// Their names, by their ids.
     pub(crate) names: BTreeMap<String, String>,

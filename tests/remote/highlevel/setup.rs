@@ -41,6 +41,6 @@ async fn what_was_removed_is_made_again() {
     world.server.remove("fields", title.unwrap()["id"].as_str().unwrap());
     let made = world.api.prepare(LONDON, false, PATIENT).await.unwrap();
     let part = Part::Field { object: "custom_objects.certificates".into(), field: "title".into() };
-    assert_eq!(made.made, [part.clone()]);
+    assert_eq!(made.made, std::slice::from_ref(&part));
     assert_eq!(part.to_string(), "field custom_objects.certificates.title");
 }

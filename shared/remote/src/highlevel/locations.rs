@@ -42,10 +42,8 @@ impl<K: DestinationKeys, S: IdMap + Grants> HighLevel<K, S> {
     /// grant, may see.
     pub(super) async fn list_locations(&self, deadline: Instant) -> Result<Option<Listing>, RemoteError> {
         let credentials = self.credentials(deadline).await?;
-        let mut listing = Listing {
-            names: credentials.locations.keys().map(|id| (id.clone(), String::new())).collect(),
-            complete: true,
-        };
+        let keyed = credentials.locations.keys().map(|id| (id.clone(), String::new()));
+        let mut listing = Listing { names: keyed.collect(), complete: true };
         // Where there are only keys of locations, there are no others for us.
         if credentials.api_key.is_some() || credentials.client.is_some() {
             listing.complete = self.search_locations(&credentials, &mut listing.names, deadline).await?;
@@ -70,8 +68,8 @@ impl<K: DestinationKeys, S: IdMap + Grants> HighLevel<K, S> {
             let no_list = || self.error(RemoteClass::Unusable, "a search that gave no list of locations");
             let listed = told["locations"].as_array().ok_or_else(no_list)?;
             let before = names.len();
-            let name = |of: &Value| of["name"].as_str().unwrap_or_default().to_owned();
-            names.extend(listed.iter().filter_map(|of| Some((of["id"].as_str()?.to_owned(), name(of)))));
+            let text = |of: &Value, name: &str| of[name].as_str().map(str::to_owned);
+            names.extend(listed.iter().filter_map(|of| Some((text(of, "id")?, text(of, "name").unwrap_or_default()))));
             if listed.len() < PAGE {
                 return Ok(true);
             }
@@ -90,7 +88,7 @@ impl<K: DestinationKeys, S: IdMap + Grants> HighLevel<K, S> {
         let is_granted = credentials.api_key.is_none() && credentials.client.is_some();
         if is_granted && self.has_company(&credentials, deadline).await? {
             let listing = self.list_locations(deadline).await?;
-            let listed = listing.map(|listing| listing.names).unwrap_or_default().into_keys();
+            let listed = listing.map(|listing| listing.names.into_keys()).into_iter().flatten();
             let names: BTreeSet<_> = named.into_iter().chain(listed).collect();
             return Ok(Walked { names: names.into_iter().collect(), whole_company: true });
         }

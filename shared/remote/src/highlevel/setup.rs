@@ -6,9 +6,9 @@ use super::{
     api::{Ask, At, Group},
 };
 use certbridge_mapping::{
-    DestinationDefinition,
+    DestinationDefinition, Kind,
     destination::escape_segment,
-    field::FieldType,
+    field::{FieldType, Fields},
     highlevel::{AssociationRules, ObjectRules},
 };
 use certbridge_sync::{error::RemoteError, grants::Grants, ids::IdMap, ports::DestinationKeys};
@@ -232,9 +232,9 @@ impl Setup<'_> {
 }
 
 /// The fields of a kind's request, with the type that they have there.
-fn fields_of(definition: &DestinationDefinition, kind: certbridge_mapping::Kind) -> Vec<(String, &'static str)> {
+fn fields_of(definition: &DestinationDefinition, kind: Kind) -> Vec<(String, &'static str)> {
     let fields = definition.requests.get(&kind).map(|template| &template.fields);
-    let typed = fields.into_iter().flat_map(|fields| fields.iter()).map(|(name, field)| {
+    let typed = fields.into_iter().flat_map(Fields::iter).map(|(name, field)| {
         let data_type = match field.type_ {
             FieldType::Date => "DATE",
             FieldType::Integer => "NUMERICAL",
