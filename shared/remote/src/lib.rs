@@ -21,6 +21,7 @@ mod nearest;
 mod refusal;
 mod snapshots;
 mod sources;
+pub mod subscriptions;
 
 pub use address::BaseUrlError;
 pub use http::{Http, HttpError, MAX_ANSWER_BYTES};
