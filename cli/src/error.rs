@@ -67,6 +67,9 @@ pub enum CliError {
     /// A key to our API.
     #[error(transparent)]
     Keys(#[from] crate::keys::KeysError),
+    /// A subscription to a source's webhooks.
+    #[error(transparent)]
+    Subscriptions(#[from] crate::subscriptions::SubscriptionsError),
     /// Our API, as a caller sees it.
     #[error(transparent)]
     Api(#[from] crate::batch::ApiError),
