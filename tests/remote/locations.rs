@@ -70,7 +70,7 @@ async fn the_list_is_believed_for_ten_minutes() {
     assert_eq!(check(&snapshots, "loc_london").await, LocationCheck::Known);
     assert_eq!(reads(&server), 1);
     clock.set(1000 + 600);
-    assert_eq!(check(&snapshots, "loc_london").await, LocationCheck::Unknown);
+    assert_eq!(check(&snapshots, "loc_london").await, UNKNOWN);
     assert_eq!(reads(&server), 2);
 }
 
@@ -79,15 +79,15 @@ async fn a_miss_is_looked_up_again_at_most_once_a_minute() {
     let (server, clock) = (destination().await, Clock::default());
     let snapshots = timed(&server.url(), &clock);
     clock.set(1000);
-    assert_eq!(check(&snapshots, "loc_paris").await, LocationCheck::Unknown);
+    assert_eq!(check(&snapshots, "loc_paris").await, UNKNOWN);
     server.add_location("loc_paris", "Paris");
     clock.set(1000 + 59);
-    assert_eq!(check(&snapshots, "loc_paris").await, LocationCheck::Unknown);
-    assert_eq!(check(&snapshots, "loc_rome").await, LocationCheck::Unknown);
+    assert_eq!(check(&snapshots, "loc_paris").await, UNKNOWN);
+    assert_eq!(check(&snapshots, "loc_rome").await, UNKNOWN);
     assert_eq!(reads(&server), 1);
     clock.set(1000 + 60);
     assert_eq!(check(&snapshots, "loc_paris").await, LocationCheck::Known);
-    assert_eq!(check(&snapshots, "loc_rome").await, LocationCheck::Unknown);
+    assert_eq!(check(&snapshots, "loc_rome").await, UNKNOWN);
     assert_eq!(reads(&server), 2);
 }
 

@@ -26,6 +26,9 @@ pub struct SourceDefinition {
     /// Other names in `/webhooks/{name}`.
     #[serde(default)]
     pub aliases: Vec<String>,
+    /// Whose API it is, where that is not its name: what no definition can say of an API stands in `remote`, by provider.
+    #[serde(default)]
+    pub provider: Option<String>,
     /// Its API's address, unless `{variable}_URL` in the environment names another.
     #[serde(default)]
     pub base_url: Option<String>,
@@ -205,6 +208,11 @@ impl SourceDefinition {
         let address = address.map(|address| address.to_canonical());
         self.allowed_cidrs.is_empty()
             || address.is_some_and(|address| self.allowed_cidrs.iter().any(|cidr| cidr.contains(&address)))
+    }
+
+    /// Whose API it is.
+    pub fn provider(&self) -> &str {
+        self.provider.as_deref().unwrap_or(&self.name)
     }
 
     /// The variable that names another address for the source's API.

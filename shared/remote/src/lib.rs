@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 
 mod accredible;
+mod acculynx;
 mod address;
 mod http;
 mod listing;

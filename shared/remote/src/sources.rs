@@ -1,10 +1,10 @@
 //! The sources' APIs. Where, and what path, a definition says; what no definition can say stands in one file a provider.
 
 use crate::{
-    accredible,
+    accredible, acculynx,
     address::{BaseUrl, BaseUrlError},
     http::{Answer, Call, Http, error},
-    listing,
+    listing::{self, Parts},
 };
 use certbridge_mapping::{
     Document, Kind, ListedRecord, Plan, RecordKey, SourceDefinition, definition::Content, destination::escape_segment,
@@ -107,15 +107,28 @@ impl<K: ApiKeys> Sources for HttpSources<K> {
         timeout: Duration,
     ) -> Result<Page<ListedRecord>, ListError> {
         let source = plan.source();
-        let provider = source.secret_name();
-        let has_rules = source.records.get(&kind).is_some_and(|rules| rules.listed.is_some());
-        if !has_rules || source.name != "accredible" {
-            return Err(ListError::Unlisted(provider));
+        let listed = source.records.get(&kind).is_some_and(|rules| rules.listed.is_some());
+        match source.provider() {
+            "accredible" if listed => self.accredible_page(plan, kind, cursor, since, timeout).await,
+            "acculynx" if listed => self.acculynx_page(plan, kind, cursor, since, timeout).await,
+            _ => Err(ListError::Unlisted(source.secret_name())),
         }
-        let url = self.base(source).and_then(|base| {
-            base.join(accredible::SEARCH_PATH).ok_or_else(|| "an address that takes no path".to_owned())
-        });
+    }
+}
+
+impl<K: ApiKeys> HttpSources<K> {
+    async fn accredible_page(
+        &self,
+        plan: &Plan,
+        kind: Kind,
+        cursor: Option<&str>,
+        since: Option<Date>,
+        timeout: Duration,
+    ) -> Result<Page<ListedRecord>, ListError> {
+        let source = plan.source();
+        let provider = source.secret_name();
         let body = accredible::search(cursor, since);
+        let url = self.below(source, accredible::SEARCH_PATH);
         let answer = self.send(source, Method::POST, url, Some(&body), timeout).await?;
         if !answer.status.is_success() {
             return Err(listing::refused(&answer, cursor, self.http.refusal(&provider, &answer)));
@@ -123,6 +136,43 @@ impl<K: ApiKeys> Sources for HttpSources<K> {
         let document = Document::fetched(&answer.body).map_err(|_| unusable(source, &answer, "not JSON"))?;
         let parts = accredible::search_page(document.value());
         Ok(listing::page(&provider, &parts, cursor, |item| plan.listed(kind, item))?)
+    }
+
+    /// Its cursor is the number that the page begins with.
+    async fn acculynx_page(
+        &self,
+        plan: &Plan,
+        kind: Kind,
+        cursor: Option<&str>,
+        since: Option<Date>,
+        timeout: Duration,
+    ) -> Result<Page<ListedRecord>, ListError> {
+        let source = plan.source();
+        let provider = source.secret_name();
+        let start = cursor.and_then(|cursor| cursor.parse().ok()).unwrap_or_default();
+        let path = acculynx::page_path(kind, start, since).ok_or_else(|| ListError::Unlisted(provider.clone()))?;
+        let path = path.map_err(|why| error(&provider, RemoteClass::Unusable, why))?;
+        let answer = self.send(source, Method::GET, self.below(source, &path), None, timeout).await?;
+        if answer.status == StatusCode::RANGE_NOT_SATISFIABLE && cursor.is_some() {
+            // What was there is gone: the page before was the last one.
+            return Ok(Page { items: Vec::new(), nameless: 0, next: None, announced: None });
+        }
+        if !answer.status.is_success() {
+            return Err(listing::refused(&answer, cursor, self.http.refusal(&provider, &answer)));
+        }
+        let document = Document::fetched(&answer.body).map_err(|_| unusable(source, &answer, "not JSON"))?;
+        let next = acculynx::next_start(kind, start, document.value()).map(Value::from);
+        let parts = Parts {
+            items: document.value().get("items").and_then(Value::as_array),
+            cursor: next.as_ref(),
+            announced: document.value().get("count").and_then(Value::as_u64),
+        };
+        Ok(listing::page(&provider, &parts, cursor, |item| plan.listed(kind, item))?)
+    }
+
+    /// An address below the source's own.
+    fn below(&self, source: &SourceDefinition, path: &str) -> Result<Url, String> {
+        self.base(source)?.join(path).ok_or_else(|| "an address that takes no path".to_owned())
     }
 }
 
@@ -144,14 +194,14 @@ fn is_page(answer: &Answer) -> bool {
 }
 
 fn authorization(source: &SourceDefinition) -> fn(&str) -> String {
-    match source.name.as_str() {
+    match source.provider() {
         "accredible" => accredible::authorization,
         _ => |key| format!("Bearer {key}"),
     }
 }
 
 fn holds_record(source: &SourceDefinition, document: &Value) -> bool {
-    match source.name.as_str() {
+    match source.provider() {
         "accredible" => accredible::holds_record(document),
         _ => document.is_object(),
     }

@@ -117,3 +117,94 @@ impl From<Definitions> for InForce {
 fn parsed(files: &[(String, String)]) -> Definitions {
     Definitions::in_force(files.iter().map(|(file, text)| (file.as_str(), text.as_str())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::executor::block_on;
+
+    /// What stands in the tables, or that they cannot be read.
+    struct Tables(Mutex<Result<ControlRows, StoreError>>, Mutex<u32>);
+
+    impl Tables {
+        fn holding(rows: Result<ControlRows, StoreError>) -> Self {
+            Self(Mutex::new(rows), Mutex::new(0))
+        }
+
+        fn hold(&self, rows: Result<ControlRows, StoreError>) {
+            *self.0.lock().unwrap() = rows;
+        }
+
+        fn reads(&self) -> u32 {
+            *self.1.lock().unwrap()
+        }
+    }
+
+    impl Control for Tables {
+        async fn control(&self) -> Result<ControlRows, StoreError> {
+            *self.1.lock().unwrap() += 1;
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn rows(files: &[(&str, &str)]) -> ControlRows {
+        let definitions = files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
+        ControlRows { definitions, breakers: Vec::new() }
+    }
+
+    fn refreshed(in_force: &InForce, tables: &Tables, second: i64) -> Result<Option<bool>, StoreError> {
+        let refreshed = block_on(in_force.refresh(tables, at(second)))?;
+        Ok(refreshed.map(|refreshed| refreshed.definitions.is_some()))
+    }
+
+    #[test]
+    fn what_is_put_into_force_holds_within_five_minutes_and_is_read_no_oftener() {
+        let tables = Tables::holding(Ok(rows(&[])));
+        let in_force = InForce::new(Vec::new(), at(0), REFRESH);
+        let closed = include_str!("../../../config/sources/17hats.toml").replace("17hats", "mine");
+        let closed = closed.replace("variable = \"SEVENTEENHATS\"\n", "");
+        tables.hold(Ok(rows(&[("sources/mine.toml", &closed)])));
+        assert_eq!(refreshed(&in_force, &tables, 239), Ok(None));
+        assert!(in_force.current().source("mine").is_none());
+        assert_eq!(refreshed(&in_force, &tables, 240), Ok(Some(true)));
+        assert!(in_force.current().source("mine").is_some());
+        assert_eq!(refreshed(&in_force, &tables, 241), Ok(None));
+        assert_eq!(refreshed(&in_force, &tables, 480), Ok(Some(false)), "nothing is new");
+        assert_eq!(tables.reads(), 2);
+        assert!(REFRESH < SignedDuration::from_mins(5));
+    }
+
+    #[test]
+    fn a_broken_definition_turns_off_its_source_alone() {
+        let tables = Tables::holding(Ok(rows(&[("sources/accredible.toml", "name = 5")])));
+        let in_force = InForce::new(Vec::new(), at(0), REFRESH);
+        assert!(in_force.current().source("accredible").is_some());
+        assert_eq!(refreshed(&in_force, &tables, 240), Ok(Some(true)));
+        assert!(in_force.current().source("accredible").is_none() && in_force.current().source("17hats").is_some());
+        assert_eq!(in_force.current().errors().len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_read_stays_as_it_was_and_is_tried_again_soon() {
+        let broken = StoreError::Unavailable("no answer".to_owned());
+        let tables = Tables::holding(Err(broken.clone()));
+        let in_force = InForce::new(Vec::new(), at(0), REFRESH);
+        assert_eq!(refreshed(&in_force, &tables, 240), Err(broken));
+        assert!(in_force.current().source("accredible").is_some());
+        assert_eq!(refreshed(&in_force, &tables, 269), Ok(None));
+        tables.hold(Ok(rows(&[])));
+        assert_eq!(refreshed(&in_force, &tables, 270), Ok(Some(false)));
+    }
+
+    #[test]
+    fn fixed_definitions_are_never_read_again() {
+        let tables = Tables::holding(Ok(rows(&[])));
+        let in_force = InForce::from(Definitions::built_in());
+        assert_eq!(refreshed(&in_force, &tables, 1_000_000), Ok(None));
+        assert_eq!(tables.reads(), 0);
+    }
+}
