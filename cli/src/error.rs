@@ -70,6 +70,9 @@ pub enum CliError {
     /// A destination that is to be connected.
     #[error(transparent)]
     Connect(#[from] crate::connect::ConnectError),
+    /// A subscription to a source's webhooks.
+    #[error(transparent)]
+    Subscriptions(#[from] crate::subscriptions::SubscriptionsError),
     /// Our API, as a caller sees it.
     #[error(transparent)]
     Api(#[from] crate::batch::ApiError),

@@ -5,6 +5,7 @@
 #![recursion_limit = "256"]
 #![warn(missing_docs)]
 
+mod aws_secret;
 pub mod batch;
 pub mod connect;
 pub mod demo;
@@ -13,6 +14,7 @@ pub mod keys;
 pub mod local;
 pub mod logs;
 pub mod sign;
+pub mod subscriptions;
 mod table;
 pub mod up;
 

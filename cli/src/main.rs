@@ -10,6 +10,7 @@ use certbridge::{
     local::{DEFAULT_DESTINATION, POLL_EVERY},
     logs,
     sign::sign,
+    subscriptions::{self, SubscriptionsCommand},
     up::up,
 };
 use certbridge_platform::Env;
@@ -83,6 +84,8 @@ enum Command {
     /// Make, list and revoke the keys to the API
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Subscribe to a source's webhooks, where it has an API for that: Accredit and AccuLynx
+    Subscriptions(SubscriptionsCommand),
 }
 
 #[tokio::main]
@@ -91,7 +94,11 @@ async fn main() -> ExitCode {
     let command = Cli::parse().command;
     let level = match command {
         // They say themselves what happened.
-        Command::Demo { .. } | Command::Keys(_) | Command::Batch(_) | Command::Connect(_) => "off",
+        Command::Demo { .. }
+        | Command::Keys(_)
+        | Command::Batch(_)
+        | Command::Connect(_)
+        | Command::Subscriptions(_) => "off",
         Command::Up { .. } | Command::Sign { .. } => "info",
     };
     let _written = logs::init(&env, level);
@@ -125,6 +132,7 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
         Command::Batch(command) => return batch::run(command).await,
         Command::Connect(command) => connect::run(command, &env).await?,
         Command::Keys(command) => keys::run(command, &env).await?,
+        Command::Subscriptions(command) => subscriptions::run(command, &env).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

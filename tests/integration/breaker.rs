@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-const KEY: &str = "a-key";
+pub(crate) const KEY: &str = "a-key";
 
 /// A clock that stands still until it is moved.
 #[derive(Clone)]
@@ -89,13 +89,18 @@ impl World {
 
     /// By these definitions.
     pub(crate) async fn start_by(definitions: &Definitions) -> Self {
+        Self::start_at(definitions, BTreeMap::new()).await
+    }
+
+    /// By these definitions, with other sources at these addresses, by the variables that name them.
+    pub(crate) async fn start_at(definitions: &Definitions, mut addresses: BTreeMap<String, String>) -> Self {
         let options = || sandbox::Options { api_key: KEY.to_owned(), ..sandbox::Options::default() };
         let source = Accredible::start(options()).await.unwrap();
         let destination = sandbox::Snapshots::start(options()).await.unwrap();
         destination.add_location("loc_london", "London");
         let (store, clock) = (MemoryStore::new(), Clock::at("2026-03-01T12:00:00Z"));
         let http = Http::new().unwrap();
-        let addresses = BTreeMap::from([("ACCREDIBLE_URL".to_owned(), source.url())]);
+        addresses.insert("ACCREDIBLE_URL".to_owned(), source.url());
         let definition = definitions.destination("snapshots").unwrap();
         let engine = Engine {
             store: store.clone(),

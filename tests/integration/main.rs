@@ -13,6 +13,7 @@ mod batches_api;
 mod breaker;
 mod certificate_sync;
 mod faults;
+mod gateway;
 mod http;
 mod keys;
 mod pending_age;
@@ -22,6 +23,7 @@ mod reconciliation;
 #[cfg(unix)]
 mod restart;
 mod seeded_drift;
+mod sources;
 mod support;
 mod way_of_an_event;
 mod webhook_function;

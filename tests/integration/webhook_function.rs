@@ -1,11 +1,15 @@
 //! The function `webhook` on the gateway's own events, with a clock and tables of the test's: what no request to a
 //! running bundle can bring about.
 
-use crate::{breaker::Clock, support::created};
+use crate::{
+    breaker::Clock,
+    gateway::{self, Event, base64},
+    support::created,
+};
 use certbridge_mapping::{Definitions, EventKey, SourceDefinition, digest::sha256_hex};
 use certbridge_platform::{
     Metrics, SecretError, SecretProvider, Secrets,
-    http::{GatewayResponse, handle},
+    http::GatewayResponse,
     metrics::{Collected, NAMESPACE},
 };
 use certbridge_sync::{
@@ -68,7 +72,7 @@ impl SecretProvider for Answer {
 }
 
 /// An inbox that takes nothing.
-struct Failing(StoreError);
+pub(crate) struct Failing(pub(crate) StoreError);
 
 impl Inbox for Failing {
     async fn insert(&self, _: &InboxRow) -> Result<Inserted, StoreError> {
@@ -109,101 +113,25 @@ fn working() -> (App<MemoryStore>, MemoryStore) {
     (app(store.clone(), Ok(Some(r#"{"signing": "signing-key"}"#))).0, store)
 }
 
-/// A request as the gateway tells of it.
-#[derive(Clone)]
-struct Event {
-    source: &'static str,
-    headers: Vec<(String, String)>,
-    address: Value,
-    body: String,
-    is_base64: bool,
-}
-
 impl Event {
-    fn new(source: &'static str, body: impl Into<String>) -> Self {
-        let address = json!("203.0.113.7");
-        Self { source, headers: Vec::new(), address, body: body.into(), is_base64: false }
-    }
-
     /// Signed at this time.
     fn signed(self, at: Timestamp) -> Self {
         let mut definitions = Definitions::built_in();
         definitions.add_source("stamped.toml", STAMPED);
-        let source: &SourceDefinition = definitions.source(self.source).unwrap();
+        let source: &SourceDefinition = definitions.source(&self.source).unwrap();
         let headers = source.sign(self.body.as_bytes(), &KEY.into(), at).unwrap();
         Self { headers, ..self }
-    }
-
-    fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
-        if !value.is_empty() {
-            self.headers.push((name.to_owned(), value.to_owned()));
-        }
-        self
-    }
-
-    fn headers(&self) -> Value {
-        self.headers
-            .iter()
-            .map(|(name, value)| (name.to_lowercase(), json!(value)))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
-    }
-
-    /// As payload 2.0, of HTTP APIs.
-    fn v2(&self) -> Value {
-        let http = json!({"method": "POST", "path": "/webhooks/x", "sourceIp": self.address});
-        json!({
-            "version": "2.0",
-            "routeKey": "POST /webhooks/{source}",
-            "rawPath": "/webhooks/x",
-            "rawQueryString": "",
-            "headers": self.headers(),
-            "pathParameters": {"source": self.source},
-            "requestContext": {"routeKey": "POST /webhooks/{source}", "requestId": "r-2", "stage": "$default", "http": http},
-            "body": self.body,
-            "isBase64Encoded": self.is_base64,
-        })
-    }
-
-    /// As payload 1.0, of REST APIs.
-    fn v1(&self) -> Value {
-        json!({
-            "version": "1.0",
-            "resource": "/webhooks/{source}",
-            "path": "/webhooks/x",
-            "httpMethod": "POST",
-            "headers": self.headers(),
-            "multiValueHeaders": {},
-            "queryStringParameters": {},
-            "multiValueQueryStringParameters": {},
-            "pathParameters": {"source": self.source},
-            "requestContext": {
-                "httpMethod": "POST", "resourcePath": "/webhooks/{source}", "requestId": "r-1", "stage": "prod",
-                "identity": {"sourceIp": self.address},
-            },
-            "body": self.body,
-            "isBase64Encoded": self.is_base64,
-        })
     }
 }
 
 async fn answer<I: Inbox>(app: &App<I>, event: Value) -> GatewayResponse {
-    let event = serde_json::from_value(event).unwrap();
-    let response = handle(event, Default::default(), &|request| webhook::handle(app, request)).await;
-    assert_eq!(response.headers["certbridge-version"], "1");
-    assert!(!response.is_base64_encoded && !response.body.contains(KEY));
+    let response = gateway::answer(app, event).await;
+    assert!(!response.body.contains(KEY));
     response
 }
 
-/// The status, and the end of the problem's type, if it is a problem.
 async fn told<I: Inbox>(app: &App<I>, event: Value) -> (u16, String) {
-    let response = answer(app, event).await;
-    let body: Value = serde_json::from_str(&response.body).unwrap();
-    let is_problem = response.headers["content-type"] == "application/problem+json";
-    assert_eq!(is_problem, response.status_code >= 400, "{response:?}");
-    let kind = body["type"].as_str().unwrap_or_default().rsplit(':').next().unwrap_or_default();
-    (response.status_code, kind.to_owned())
+    gateway::told(&answer(app, event).await)
 }
 
 fn problem(status: u16, kind: &str) -> (u16, String) {
@@ -228,7 +156,7 @@ async fn both_formats_bring_an_event() {
         let (app, store) = working();
         let plain = Event::new("certificates", created("1")).signed(now());
         assert_eq!(told(&app, format(&plain)).await.0, 202);
-        let base64 = Event { body: base64(&plain.body), is_base64: true, ..plain.clone() };
+        let base64 = Event { body: base64(plain.body.as_bytes()), is_base64: true, ..plain.clone() };
         assert_eq!(told(&app, format(&base64)).await.0, 200, "the same bytes");
         let rows = store.inbox_rows();
         assert_eq!((rows.len(), rows[0].body.as_slice()), (1, plain.body.as_bytes()));
@@ -236,20 +164,6 @@ async fn both_formats_bring_an_event() {
         assert_eq!(told(&app, format(&not_base64)).await, problem(400, "malformed-request"));
         assert_eq!(store.inbox_rows().len(), 1);
     }
-}
-
-/// Base64, by hand: one line of the test is not worth a dependency.
-fn base64(text: &str) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut encoded = String::new();
-    for chunk in text.as_bytes().chunks(3) {
-        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for digit in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * digit) & 63) as usize];
-            encoded.push(if digit <= chunk.len() { char::from(letter) } else { '=' });
-        }
-    }
-    encoded
 }
 
 #[tokio::test]

@@ -5,14 +5,16 @@
 //! repository.
 
 use crate::support::{
-    Keys, PATIENT, definitions_with, failed, plan, plan_from, record, request, snapshots, sources, sources_with,
+    Keys, PATIENT, definitions_with, failed, http, plan, plan_from, record, request, snapshots, sources, sources_with,
 };
-use certbridge_mapping::{Kind, Record};
+use certbridge_mapping::{Definitions, Kind, Plan, Record};
+use certbridge_remote::HttpSources;
 use certbridge_sync::{
     error::RemoteClass,
     ports::{Destination, Fetched, ListError, LocationCheck, Sources},
 };
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead, BufReader, Write},
     net::TcpListener,
     os::unix::process::CommandExt,
@@ -143,6 +145,39 @@ async fn accredibles_own_contract_wants_a_key() {
     assert_eq!(bare.status(), 401);
     let keyless = sources_with(&prism.url, Keys::answering(Ok(None)));
     failed(keyless.fetch(&plan(), &record("1"), PATIENT).await, RemoteClass::Unauthorized);
+}
+
+/// The routes of its webhooks are in no contract: what is known of them stands in `subscriptions/acculynx.rs`.
+#[tokio::test]
+async fn acculynxs_own_contract_takes_our_requests_and_its_examples_are_mapped() {
+    let Some(specs) = specs() else { return };
+    // Its example of a job is not what it says that a job is: so its answers are not checked, and our requests are.
+    let prism = Prism::start_with(&specs.join("acculynx.openapi.json"), &[]);
+    // Prism serves the paths alone, without what the contract's address has before them.
+    let text = include_str!("../../config/sources/acculynx.toml").replace("\"/api/v2/", "\"/");
+    let mut definitions = Definitions::built_in();
+    definitions.add_source("sources/acculynx.toml", &text);
+    assert_eq!(definitions.errors(), []);
+    let to = definitions.destination("snapshots").unwrap().clone();
+    let plan = Plan::new(definitions.source("acculynx").unwrap().clone(), to);
+    let urls = || BTreeMap::from([("ACCULYNX_URL".to_owned(), prism.url.clone())]);
+    let sources = HttpSources::new(http(), Keys::good(), urls());
+    for (key, field, value) in [
+        ("customer#acculynx#61370abe-3534-4ba8-b2f2-2ff56cdd5e02", "last_name", "Smith"),
+        ("location#acculynx#e591bf22-9828-4144-bca8-42cbb8c6e2c0", "country", "US"),
+        ("invoice#acculynx#01a7cfc1-2231-4589-9657-7f3004c06bd3", "status", "paid"),
+    ] {
+        let key = key.parse().unwrap();
+        let Fetched::Found(document) = sources.fetch(&plan, &key, PATIENT).await.unwrap() else {
+            panic!("the example is there")
+        };
+        let record = plan.canonical(&key, &document, None).unwrap();
+        assert_eq!(record.to_fields()[field], value, "{key}");
+        plan.request(&record).unwrap();
+    }
+    let key = "invoice#acculynx#01a7cfc1-2231-4589-9657-7f3004c06bd3".parse().unwrap();
+    let keyless = HttpSources::new(http(), Keys::answering(Ok(None)), urls());
+    failed(keyless.fetch(&plan, &key, PATIENT).await, RemoteClass::Unauthorized);
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ pub enum KeysCommand {
 pub struct Place {
     /// The data folder whose keys are meant
     #[arg(long, default_value = ".certbridge")]
-    data: PathBuf,
+    pub(crate) data: PathBuf,
     /// Work on a deployment's keys, in AWS Secrets Manager
     ///
     /// Region, credentials and `AWS_ENDPOINT_URL` are found as the AWS CLI finds them. Who logs in by SSO exports the
@@ -72,10 +72,10 @@ pub struct Place {
     /// secretsmanager:PutSecretValue and secretsmanager:UpdateSecretVersionStage. If the secret has a KMS key of its
     /// own: kms:Decrypt, and kms:GenerateDataKey to change it.
     #[arg(long, conflicts_with = "data")]
-    aws: bool,
+    pub(crate) aws: bool,
     /// What the names of the deployment's secrets begin with; `SECRET_PREFIX`, or else `certbridge/`, if not given
     #[arg(long, requires = "aws")]
-    prefix: Option<String>,
+    pub(crate) prefix: Option<String>,
 }
 
 fn scope_help() -> String {

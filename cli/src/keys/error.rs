@@ -70,7 +70,7 @@ pub enum KeysError {
         tries: usize,
     },
     /// The last step was not answered.
-    #[error("{name}: it is not known whether the change was stored ({message}); see `certbridge keys list --aws`")]
+    #[error("{name}: it is not known whether the change was stored ({message}); look before you try again")]
     InDoubt {
         /// The secret.
         name: String,

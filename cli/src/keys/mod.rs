@@ -11,7 +11,7 @@ mod expiry;
 mod local;
 
 pub use aws::AwsKeys;
-pub use command::{KeysCommand, run};
+pub use command::{KeysCommand, Place, run};
 pub use document::{Document, Listed, State};
 pub use error::KeysError;
 pub use expiry::expiry;

@@ -375,7 +375,8 @@ impl Reader<'_> {
         self.check_origin();
         self.check_subscription();
         let record_id = rule.and_then(|rule| rule.record_id.as_ref()).or(rules.record_id.as_ref());
-        let record_id = record_id.and_then(|places| self.record_id(places));
+        let is_hint = rule.is_some_and(|rule| self.is_hint(rule));
+        let record_id = record_id.and_then(|places| self.record_id(places, is_hint));
         let time = self.time();
         let stated_id = rules.id.as_ref().and_then(|places| self.text("id", places));
         let revision = rules.revision.as_ref().and_then(|places| self.revision(places));
@@ -396,8 +397,7 @@ impl Reader<'_> {
                 id: sha256_of_parts([event_type.as_bytes(), id.as_str().as_bytes(), time_text.as_bytes(), body]),
             },
         };
-        let carries_state = rule.operation != Operation::Audit
-            && source.records.get(&rule.kind).is_some_and(|rules| rules.carried_by(self.document));
+        let carries_state = rule.operation != Operation::Audit && !is_hint;
         let version = carries_state.then(|| Version {
             domain: Order::domain(&source.name, revision.is_some()),
             at: revision.map_or(Order::Time(time), Order::Revision),
@@ -453,7 +453,19 @@ impl Reader<'_> {
         self.keep(text)
     }
 
-    fn record_id(&mut self, places: &OneOrMany<EventPlace>) -> Option<RecordId> {
+    /// Whether a delivery under this rule does not carry its record.
+    fn is_hint(&self, rule: &TypeRule) -> bool {
+        let rules = self.verified.source().records.get(&rule.kind);
+        !rules.is_some_and(|rules| rules.carried_by(self.document))
+    }
+
+    /// Of a hint, the id is all that could be made use of.
+    fn record_id(&mut self, places: &OneOrMany<EventPlace>, is_hint: bool) -> Option<RecordId> {
+        if is_hint && matches!(self.find("record_id", places), Ok(None)) {
+            let wanted = "an id, since it carries no record: it names nothing to fetch";
+            self.problems.push(Problem::new("record_id", Shape::Missing, wanted));
+            return None;
+        }
         let text = self.text("record_id", places)?;
         let shape = Shape::String(text.chars().count());
         let id = RecordId::try_from(text).map_err(|error| Problem::new("record_id", shape, error.to_string()));

@@ -607,9 +607,7 @@ impl FieldType {
                 Value::Number(number) => decimal::of_number(number).map(Value::from),
                 _ => text.and_then(decimal::canonical).map(Value::from),
             },
-            Self::Country => {
-                text.and_then(|text| country(words.get(text).map_or(text, String::as_str))).map(Value::from)
-            }
+            Self::Country => text.and_then(|text| country(renamed(words, text))).map(Value::from),
             Self::Currency => {
                 text.and_then(|text| currency(words.get(text).map_or(text, String::as_str))).map(Value::from)
             }
@@ -659,6 +657,12 @@ fn date(text: &str) -> Option<Date> {
     let (day, time) = text.split_at_checked(10)?;
     let date = day.parse().ok()?;
     (time.is_empty() || text.parse::<DateTime>().is_ok() || text.parse::<Timestamp>().is_ok()).then_some(date)
+}
+
+/// What a country's name stands for here, however it is capitalised; else the name.
+fn renamed<'a>(words: &'a BTreeMap<String, String>, text: &'a str) -> &'a str {
+    let named = words.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    named.map_or(text, |(_, code)| code.as_str())
 }
 
 /// The two letters of a country.

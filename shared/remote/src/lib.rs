@@ -26,6 +26,7 @@ mod nearest;
 mod refusal;
 mod snapshots;
 mod sources;
+pub mod subscriptions;
 
 pub use address::BaseUrlError;
 pub use destination::HttpDestination;

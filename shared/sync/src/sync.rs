@@ -504,7 +504,7 @@ where
             Fetched::NotFound if believed => Err(Failure::NotFound),
             Fetched::NotFound => Err(Failure::NotVisible("it has no such record")),
             Fetched::Found(_) if deleted && !believed => Err(Failure::NotVisible("the record is still there")),
-            Fetched::Found(document) if !believed && is_older(job, &document, event) => {
+            Fetched::Found(document) if !believed && self.is_older(job, &document, event) => {
                 Err(Failure::NotVisible("the record is older than the event"))
             }
             Fetched::Found(document) => {
@@ -519,6 +519,13 @@ where
                 Ok(Target { version, ..target(Outcome::Synced, Some(record)) })
             }
         }
+    }
+
+    /// Whether a fetched record says that it last changed before the event happened. An event comes to be a moment after
+    /// the change that it tells of, and many a record's time has no fractions of a second.
+    fn is_older(&self, job: &Job<'_>, document: &Document, event: &Event) -> bool {
+        let changed = job.plan.fetched_version(job.key, document);
+        changed.is_some_and(|at| at + self.settings.clock_skew < event.time)
     }
 
     /// The newest state there is: as the source shows it, where it can be asked, or else as we hold it.
@@ -634,11 +641,6 @@ where
         };
         entry.append_to(&claim.row.audit)
     }
-}
-
-/// Whether a fetched record says that it last changed before the event happened.
-fn is_older(job: &Job<'_>, document: &Document, event: &Event) -> bool {
-    job.plan.fetched_version(job.key, document).is_some_and(|at| at < event.time)
 }
 
 /// The failure of a worker that was too slow.
