@@ -6,11 +6,13 @@
 #![warn(missing_docs)]
 
 pub mod batch;
+pub mod config;
 pub mod demo;
 pub mod error;
 pub mod keys;
 pub mod local;
 pub mod logs;
+pub mod place;
 pub mod sign;
 mod table;
 pub mod up;

@@ -4,11 +4,12 @@
 use certbridge::{
     CliError, Options,
     batch::{self, BatchCommand},
+    config::{self, ConfigCommand},
     demo,
     keys::{self, KeysCommand},
     local::POLL_EVERY,
     logs,
-    sign::sign,
+    sign::sign_in_force,
     up::up,
 };
 use certbridge_platform::Env;
@@ -67,6 +68,9 @@ enum Command {
     /// Reconcile both sides now, and see how batches came out
     #[command(subcommand)]
     Batch(BatchCommand),
+    /// See and change which definitions are in force
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Make, list and revoke the keys to the API
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -78,7 +82,7 @@ async fn main() -> ExitCode {
     let command = Cli::parse().command;
     let level = match command {
         // They say themselves what happened.
-        Command::Demo { .. } | Command::Keys(_) | Command::Batch(_) => "off",
+        Command::Demo { .. } | Command::Keys(_) | Command::Batch(_) | Command::Config(_) => "off",
         Command::Up { .. } | Command::Sign { .. } => "info",
     };
     let _written = logs::init(&env, level);
@@ -101,7 +105,7 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
         Command::Sign { data, source, body } => {
             let bytes = std::fs::read(&body).map_err(CliError::file(&body))?;
             let mut out = io::stdout().lock();
-            let signed = sign(&data, &source, &bytes, Timestamp::now())?;
+            let signed = sign_in_force(&data, &source, &bytes, Timestamp::now()).await?;
             for (name, value) in signed.headers {
                 writeln!(out, "{name}: {value}")?;
             }
@@ -109,6 +113,7 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
             writeln!(io::stderr(), "POST {}", signed.path)?;
         }
         Command::Batch(command) => return batch::run(command).await,
+        Command::Config(command) => config::run(command, &env).await?,
         Command::Keys(command) => keys::run(command, &env).await?,
     }
     Ok(ExitCode::SUCCESS)
