@@ -16,6 +16,9 @@ pub enum CliError {
     /// Another process holds the data folder.
     #[error("{}: another certbridge works in this folder", .0.display())]
     Locked(PathBuf),
+    /// There are no tables to look into.
+    #[error("{}: there are no tables here: the first `certbridge up` makes them; or is it another --data?", .0.display())]
+    NoTables(PathBuf),
     /// The secrets' file.
     #[error("{}: not JSON: line {line}, column {column}", path.display())]
     Secrets {
@@ -73,6 +76,12 @@ pub enum CliError {
     /// A subscription to a source's webhooks.
     #[error(transparent)]
     Subscriptions(#[from] crate::subscriptions::SubscriptionsError),
+    /// The definitions in force.
+    #[error(transparent)]
+    Definitions(#[from] crate::config::ConfigError),
+    /// Which bundle is meant.
+    #[error(transparent)]
+    Place(#[from] crate::place::PlaceError),
     /// Our API, as a caller sees it.
     #[error(transparent)]
     Api(#[from] crate::batch::ApiError),

@@ -7,12 +7,14 @@
 
 mod aws_secret;
 pub mod batch;
+pub mod config;
 pub mod connect;
 pub mod demo;
 pub mod error;
 pub mod keys;
 pub mod local;
 pub mod logs;
+pub mod place;
 pub mod sign;
 pub mod subscriptions;
 mod table;

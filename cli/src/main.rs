@@ -4,12 +4,13 @@
 use certbridge::{
     CliError, Options,
     batch::{self, BatchCommand},
+    config::{self, ConfigCommand},
     connect::{self, ConnectCommand},
     demo,
     keys::{self, KeysCommand},
     local::{DEFAULT_DESTINATION, POLL_EVERY},
     logs,
-    sign::sign,
+    sign::sign_in_force,
     subscriptions::{self, SubscriptionsCommand},
     up::up,
 };
@@ -78,6 +79,9 @@ enum Command {
     /// Reconcile both sides now, and see how batches came out
     #[command(subcommand)]
     Batch(BatchCommand),
+    /// See and change which definitions are in force
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Let us in at a destination, and make what has to be there
     #[command(subcommand)]
     Connect(ConnectCommand),
@@ -97,6 +101,7 @@ async fn main() -> ExitCode {
         Command::Demo { .. }
         | Command::Keys(_)
         | Command::Batch(_)
+        | Command::Config(_)
         | Command::Connect(_)
         | Command::Subscriptions(_) => "off",
         Command::Up { .. } | Command::Sign { .. } => "info",
@@ -122,7 +127,7 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
         Command::Sign { data, source, body } => {
             let bytes = std::fs::read(&body).map_err(CliError::file(&body))?;
             let mut out = io::stdout().lock();
-            let signed = sign(&data, &source, &bytes, Timestamp::now())?;
+            let signed = sign_in_force(&data, &source, &bytes, Timestamp::now()).await?;
             for (name, value) in signed.headers {
                 writeln!(out, "{name}: {value}")?;
             }
@@ -130,6 +135,7 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
             writeln!(io::stderr(), "POST {}", signed.path)?;
         }
         Command::Batch(command) => return batch::run(command).await,
+        Command::Config(command) => config::run(command, &env).await?,
         Command::Connect(command) => connect::run(command, &env).await?,
         Command::Keys(command) => keys::run(command, &env).await?,
         Command::Subscriptions(command) => subscriptions::run(command, &env).await?,

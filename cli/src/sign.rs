@@ -1,6 +1,9 @@
 //! `certbridge sign`: what a sender would add to a body.
 
-use crate::{CliError, local::SecretsFile};
+use crate::{
+    CliError,
+    local::{SecretsFile, tables},
+};
 use certbridge_mapping::{Definitions, SourceDefinition, verify::Scheme};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -19,6 +22,13 @@ pub struct Signed {
 /// What proves that `body`, sent at `now`, is from a source of a data folder, by the built-in definition of that source.
 pub fn sign(data: &Path, source: &str, body: &[u8], now: Timestamp) -> Result<Signed, CliError> {
     let definitions = Definitions::built_in();
+    let definition = definitions.source(source).ok_or_else(|| CliError::UnknownSource(source.to_owned()))?;
+    sign_as(data, definition, body, now)
+}
+
+/// As [`sign`], by the definition of that source that is in force.
+pub async fn sign_in_force(data: &Path, source: &str, body: &[u8], now: Timestamp) -> Result<Signed, CliError> {
+    let definitions = tables::definitions(data).await?;
     let definition = definitions.source(source).ok_or_else(|| CliError::UnknownSource(source.to_owned()))?;
     sign_as(data, definition, body, now)
 }

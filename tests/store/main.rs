@@ -5,6 +5,7 @@
 mod backend;
 mod batches;
 mod contract;
+mod definitions;
 mod dynamodb;
 mod executions;
 mod faults;

@@ -8,10 +8,13 @@ pub mod machine;
 mod queue;
 mod sandbox;
 mod stream;
+pub mod tables;
 
+pub(crate) use data::add_source;
 pub use data::{DataFolder, SecretsFile};
 pub use executions::Starts;
 pub use sandbox::{DEFAULT_DESTINATION, Sandbox};
+pub use tables::LocalTables;
 
 use crate::CliError;
 use api::Api;
@@ -103,6 +106,7 @@ pub struct Local {
     sandbox: Option<Sandbox>,
     data: DataFolder,
     archive: Archive,
+    _announced: tables::Announced,
     database: EmbeddedDynamoDb,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -118,14 +122,15 @@ impl Local {
         let destination = options.destination.as_deref().unwrap_or(DEFAULT_DESTINATION);
         let env = sandbox.as_ref().map_or(options.env, |sandbox| sandbox.env(destination));
 
-        let database = EmbeddedDynamoDb::start(Some(&data.file("dynamodb.sqlite")))?;
-        let client = aws_sdk_dynamodb::Client::from_conf(dynamodb_config(&database));
-        let tables = Tables::with_prefix("certbridge-");
+        let database = EmbeddedDynamoDb::start(Some(&data.file(tables::DATABASE)))?;
+        let client = aws_sdk_dynamodb::Client::from_conf(dynamodb_config(&database.endpoint()));
+        let tables = Tables::with_prefix(tables::PREFIX);
         schema::create(&client, &tables).await?;
         let described = client.describe_table().table_name(&tables.inbox).send().await;
         let stream_arn = described.ok().and_then(|answer| answer.table?.latest_stream_arn);
         let stream_arn = stream_arn.ok_or_else(|| std::io::Error::other("the inbox has no stream"))?;
         let store = DynamoStore::new(client, tables);
+        let announced = tables::Announced::new(&data, &database)?;
 
         let (queue, messages) = LocalQueue::new();
         let secrets = Arc::new(Secrets::new(file, runtime));
@@ -149,7 +154,7 @@ impl Local {
         tasks.spawn(until(&stopped, batches::batch_driver(Arc::clone(&functions), starts)));
         tasks.spawn(until(&stopped, batches::poll_driver(Arc::clone(&functions), options.poll_every)));
         tasks.spawn(serve(listener, functions, stopped));
-        Ok(Self { url, store, sandbox, data, archive, database, stop, tasks })
+        Ok(Self { url, store, sandbox, data, archive, _announced: announced, database, stop, tasks })
     }
 
     /// Where it serves.
@@ -343,12 +348,12 @@ async fn deliver(functions: &Functions, message: Message, queue: &LocalQueue) {
     }
 }
 
-fn dynamodb_config(database: &EmbeddedDynamoDb) -> aws_sdk_dynamodb::Config {
+fn dynamodb_config(endpoint: &str) -> aws_sdk_dynamodb::Config {
     aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("local"))
         .credentials_provider(Credentials::new("local", "local", None, None, "local"))
-        .endpoint_url(database.endpoint())
+        .endpoint_url(endpoint)
         .build()
 }
 

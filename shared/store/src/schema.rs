@@ -43,6 +43,8 @@ pub const CONTROL: &str = "control";
 
 /// The partition of the state table in which all batches stand, by when they were asked for.
 pub const BATCHES: &str = "batches";
+/// The partitions of the state table that hold a definition's history, before its file.
+pub const HISTORY: &str = "definitions#";
 /// The partition of the state table that says how far each source has been polled.
 pub const POLLS: &str = "polls";
 
@@ -54,8 +56,8 @@ pub const IDS: &str = "ids#";
 /// The names of the attributes. Times are RFC 3339 texts, except those that DynamoDB compares.
 pub mod attribute {
     /// The partition key of every table: an event's key, a record's key; of state, [`CONTROL`](super::CONTROL),
-    /// [`BATCHES`](super::BATCHES), [`POLLS`](super::POLLS), [`GRANTS`](super::GRANTS), `batch#{id}`, `ids#{record}` or
-    /// `turn`.
+    /// [`BATCHES`](super::BATCHES), [`POLLS`](super::POLLS), [`GRANTS`](super::GRANTS), [`HISTORY`](super::HISTORY)`{file}`,
+    /// `batch#{id}`, `ids#{record}` or `turn`.
     pub const PK: &str = "pk";
     /// The sort key of audit (a number, the sequence) and state (a text).
     pub const SK: &str = "sk";
@@ -117,11 +119,11 @@ pub mod attribute {
     /// records, in the state: when it was committed.
     pub const SYNCED_AT: &str = "synced_at";
 
-    /// audit: the whole row, as canonical JSON.
+    /// audit, state (a definition's history): the whole row, as canonical JSON.
     pub const ROW: &str = "row";
-    /// audit: when.
+    /// audit, state (a definition's history): when.
     pub const TIME: &str = "time";
-    /// audit: the row's hash.
+    /// audit, state (a definition's history): the row's hash.
     pub const HASH: &str = "hash";
 
     /// state: a definition's TOML, or the JSON of a breaker, a batch or a poll's mark.
