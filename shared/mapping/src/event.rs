@@ -492,7 +492,7 @@ impl Reader<'_> {
 
     /// Whether a delivery under this rule does not carry its record.
     fn is_hint(&self, rule: &TypeRule) -> bool {
-        let rules = self.verified.source().records.get(&rule.kind);
+        let rules = self.source.records.get(&rule.kind);
         !rules.is_some_and(|rules| rules.carried_by(self.document))
     }
 
