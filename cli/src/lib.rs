@@ -12,8 +12,11 @@ pub mod error;
 pub mod keys;
 pub mod local;
 pub mod logs;
+pub mod mapping;
 pub mod place;
+pub mod probe;
 pub mod sign;
+pub mod source;
 mod table;
 pub mod up;
 

@@ -9,7 +9,10 @@ use certbridge::{
     keys::{self, KeysCommand},
     local::POLL_EVERY,
     logs,
+    mapping::{self, MappingCommand},
+    probe::{self, TestOptions},
     sign::sign_in_force,
+    source::{self, SourceCommand},
     up::up,
 };
 use certbridge_platform::Env;
@@ -71,6 +74,14 @@ enum Command {
     /// See and change which definitions are in force
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// See what definitions make of payloads
+    #[command(subcommand)]
+    Mapping(MappingCommand),
+    /// Write definitions of sources
+    #[command(subcommand)]
+    Source(SourceCommand),
+    /// Send a signed test event to a running or deployed bundle, and follow it to the destination
+    Test(TestOptions),
     /// Make, list and revoke the keys to the API
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -82,7 +93,13 @@ async fn main() -> ExitCode {
     let command = Cli::parse().command;
     let level = match command {
         // They say themselves what happened.
-        Command::Demo { .. } | Command::Keys(_) | Command::Batch(_) | Command::Config(_) => "off",
+        Command::Demo { .. }
+        | Command::Keys(_)
+        | Command::Batch(_)
+        | Command::Config(_)
+        | Command::Mapping(_)
+        | Command::Source(_)
+        | Command::Test(_) => "off",
         Command::Up { .. } | Command::Sign { .. } => "info",
     };
     let _written = logs::init(&env, level);
@@ -114,6 +131,9 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
         }
         Command::Batch(command) => return batch::run(command).await,
         Command::Config(command) => config::run(command, &env).await?,
+        Command::Mapping(command) => return mapping::run(command).await,
+        Command::Source(command) => source::run(command)?,
+        Command::Test(options) => return probe::run(options, &env).await,
         Command::Keys(command) => keys::run(command, &env).await?,
     }
     Ok(ExitCode::SUCCESS)
