@@ -48,7 +48,7 @@ async fn up(folder: &Path, block: &str) -> (Child, String) {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut snapshots = None;
     loop {
-        let line = lines.next_line().await.unwrap().expect("it is ready before it ends");
+        let line = lines.next_line().await.unwrap().unwrap();
         if let Some(rest) = line.strip_prefix("snapshots ") {
             snapshots = rest.split_whitespace().next().map(str::to_owned);
         }
