@@ -82,6 +82,15 @@ pub enum CliError {
     /// Which bundle is meant.
     #[error(transparent)]
     Place(#[from] crate::place::PlaceError),
+    /// A definition that is tried.
+    #[error(transparent)]
+    Mapping(#[from] crate::mapping::MappingError),
+    /// A definition that was to be written.
+    #[error(transparent)]
+    Source(#[from] crate::source::SourceError),
+    /// A test event.
+    #[error(transparent)]
+    Test(#[from] crate::probe::TestError),
     /// Our API, as a caller sees it.
     #[error(transparent)]
     Api(#[from] crate::batch::ApiError),

@@ -10,7 +10,10 @@ use certbridge::{
     keys::{self, KeysCommand},
     local::{DEFAULT_DESTINATION, POLL_EVERY},
     logs,
+    mapping::{self, MappingCommand},
+    probe::{self, TestOptions},
     sign::sign_in_force,
+    source::{self, SourceCommand},
     subscriptions::{self, SubscriptionsCommand},
     up::up,
 };
@@ -85,6 +88,14 @@ enum Command {
     /// Let us in at a destination, and make what has to be there
     #[command(subcommand)]
     Connect(ConnectCommand),
+    /// See what definitions make of payloads
+    #[command(subcommand)]
+    Mapping(MappingCommand),
+    /// Write definitions of sources
+    #[command(subcommand)]
+    Source(SourceCommand),
+    /// Send a signed test event to a running or deployed bundle, and follow it to the destination
+    Test(TestOptions),
     /// Make, list and revoke the keys to the API
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -103,7 +114,10 @@ async fn main() -> ExitCode {
         | Command::Batch(_)
         | Command::Config(_)
         | Command::Connect(_)
-        | Command::Subscriptions(_) => "off",
+        | Command::Mapping(_)
+        | Command::Source(_)
+        | Command::Subscriptions(_)
+        | Command::Test(_) => "off",
         Command::Up { .. } | Command::Sign { .. } => "info",
     };
     let _written = logs::init(&env, level);
@@ -137,6 +151,9 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
         Command::Batch(command) => return batch::run(command).await,
         Command::Config(command) => config::run(command, &env).await?,
         Command::Connect(command) => connect::run(command, &env).await?,
+        Command::Mapping(command) => return mapping::run(command).await,
+        Command::Source(command) => source::run(command)?,
+        Command::Test(options) => return probe::run(options, &env).await,
         Command::Keys(command) => keys::run(command, &env).await?,
         Command::Subscriptions(command) => subscriptions::run(command, &env).await?,
     }

@@ -36,10 +36,20 @@ pub async fn sign_in_force(data: &Path, source: &str, body: &[u8], now: Timestam
 /// As [`sign`], by this definition.
 pub fn sign_as(data: &Path, definition: &SourceDefinition, body: &[u8], now: Timestamp) -> Result<Signed, CliError> {
     let file = SecretsFile::in_folder(data);
-    let secrets = file.read()?;
-    let secret = secrets.get(&definition.secret_name());
-    let key = secret.and_then(signing_key);
-    let key = key.ok_or_else(|| CliError::NoKey { path: file.path().to_owned(), name: definition.name.clone() })?;
+    let secret = file.read()?.remove(&definition.secret_name()).unwrap_or_default();
+    sign_with(file.path(), &secret, definition, body, now)
+}
+
+/// As [`sign_as`], with the secret that stands at `place`.
+pub(crate) fn sign_with(
+    place: &Path,
+    secret: &Value,
+    definition: &SourceDefinition,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Signed, CliError> {
+    let key = signing_key(secret);
+    let key = key.ok_or_else(|| CliError::NoKey { path: place.to_owned(), name: definition.name.clone() })?;
     let headers = definition.sign(body, &key, now).map_err(|error| CliError::Sign(definition.name.clone(), error))?;
     let token = match &definition.verification {
         Scheme::Token(token) if token.header.is_none() => format!("/{}", key.expose_secret()),

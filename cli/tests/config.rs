@@ -7,6 +7,8 @@ use certbridge::{
     local::{LocalTables, POLL_EVERY},
 };
 use certbridge_platform::Env;
+use certbridge_sandbox::dynamodb::EmbeddedDynamoDb;
+use certbridge_store::{DynamoStore, Tables, schema};
 use serde_json::Value;
 use std::{
     path::Path,
@@ -203,4 +205,56 @@ async fn a_destination_is_pushed_as_one() {
     done(data.path(), &["config", "rollback", "snapshots"]).await;
     let (shown, _) = done(data.path(), &["config", "show", "destinations/snapshots"]).await;
     assert!(shown.contains("max_changes = 10000"));
+}
+
+/// A deployment's tables, as CloudFormation names them.
+async fn deployment(database: &EmbeddedDynamoDb) -> (DynamoStore, Tables) {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
+        .region(aws_sdk_dynamodb::config::Region::from_static("eu-west-1"))
+        .credentials_provider(aws_sdk_dynamodb::config::Credentials::new("id", "key", None, None, "test"))
+        .endpoint_url(database.endpoint())
+        .build();
+    let client = aws_sdk_dynamodb::Client::from_conf(config);
+    let name = |table: &str| format!("demo-{table}-1A2B3C");
+    let tables = Tables {
+        inbox: name("InboxTable"),
+        records: name("RecordsTable"),
+        audit: name("AuditTable"),
+        state: name("StateTable"),
+    };
+    schema::create(&client, &tables).await.unwrap();
+    (DynamoStore::new(client, tables.clone()), tables)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deployment_is_found_by_its_stack_or_by_the_environment() {
+    let files = TempDir::new().unwrap();
+    let database = EmbeddedDynamoDb::start(None).unwrap();
+    let (store, tables) = deployment(&database).await;
+    let ledger = write(&files, "ledger.toml", LEDGER);
+    let aws = async |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_certbridge"));
+        command.args(args).env_clear().stdin(Stdio::null()).env("AWS_REGION", "eu-west-1");
+        command.env("AWS_ENDPOINT_URL", database.endpoint()).env("STATE_TABLE", &tables.state);
+        command.env("AWS_ACCESS_KEY_ID", "id").env("AWS_SECRET_ACCESS_KEY", "key");
+        let output = command.output().await.unwrap();
+        (output.status.success(), texts(&output))
+    };
+    let (ok, (_, said)) = aws(&["config", "push", &ledger, "--stack", "demo", "--by", "olga"]).await;
+    assert!(ok && said.contains("it is on once the secret certbridge/sources/ledger exists"), "{said}");
+    assert!(said.contains("within five minutes"), "{said}");
+    let newest = store.newest_definition("sources/ledger.toml").await.unwrap().unwrap();
+    assert_eq!((newest.version, newest.by.as_str(), newest.text.as_deref()), (1, "olga", Some(LEDGER)));
+    let (ok, (shown, _)) = aws(&["config", "show", "ledger", "--aws"]).await;
+    assert!(ok && shown == LEDGER, "{shown}");
+    // Who it is, only AWS can say.
+    let (ok, (_, said)) = aws(&["config", "withdraw", "ledger", "--aws"]).await;
+    assert!(!ok && said.contains("sts:GetCallerIdentity (or give --by)"), "{said}");
+    let (ok, (_, said)) = aws(&["config", "show", "--stack", "dem"]).await;
+    assert!(!ok && said.contains("0 tables have a name that begins with dem-InboxTable-"), "{said}");
+    let (ok, (_, said)) = aws(&["test", "--source", "ledger", "--aws"]).await;
+    assert!(!ok && said.contains("INBOX_TABLE: is not set"), "{said}");
+    let (ok, (_, said)) = aws(&["test", "--source", "ledger", "--stack", "demo"]).await;
+    assert!(!ok && said.contains("give the deployment's address by --url"), "{said}");
 }

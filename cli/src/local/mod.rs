@@ -130,7 +130,6 @@ impl Local {
         let stream_arn = described.ok().and_then(|answer| answer.table?.latest_stream_arn);
         let stream_arn = stream_arn.ok_or_else(|| std::io::Error::other("the inbox has no stream"))?;
         let store = DynamoStore::new(client, tables);
-        let announced = tables::Announced::new(&data, &database)?;
 
         let (queue, messages) = LocalQueue::new();
         let secrets = Arc::new(Secrets::new(file, runtime));
@@ -143,6 +142,7 @@ impl Local {
         let functions = Arc::new(functions);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let url = format!("http://{}", listener.local_addr()?);
+        let announced = tables::Announced::new(&data, &database.endpoint(), &url)?;
         let streams = aws_sdk_dynamodbstreams::Client::from_conf(streams_config(&database));
         let reader = StreamReader::new(streams, stream_arn, data.file("stream.json"));
         let (stop, stopped) = watch::channel(false);

@@ -9,7 +9,7 @@ use certbridge_sandbox::dynamodb::EmbeddedDynamoDb;
 use certbridge_store::{DynamoStore, Tables, schema};
 use certbridge_sync::in_force::Control;
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,6 +19,8 @@ use tokio::time::{Instant, sleep};
 pub(super) const DATABASE: &str = "dynamodb.sqlite";
 /// Where an `up` that runs serves it.
 const ADDRESS: &str = "dynamodb";
+/// Where it serves the bundle.
+const URL: &str = "url";
 /// How the local tables' names begin.
 pub(super) const PREFIX: &str = "certbridge-";
 /// How long another process may hold the folder without serving its tables: an `up` that starts or stops, or another
@@ -73,6 +75,11 @@ impl LocalTables {
         &self.store
     }
 
+    /// Whether an `up` that runs serves them.
+    pub fn is_served(&self) -> bool {
+        self.own.is_none()
+    }
+
     /// Closes them, if they are not an `up`'s.
     pub async fn close(self) -> Result<(), CliError> {
         if let Some((database, _held)) = self.own {
@@ -107,23 +114,32 @@ async fn served(folder: &Path) -> Option<DynamoStore> {
     Some(DynamoStore::new(client, tables))
 }
 
-/// The note of where an `up` serves its tables. It is gone when this is dropped.
-pub(super) struct Announced(PathBuf);
+/// Where an `up` that runs on a folder serves the bundle.
+pub fn served_at(folder: &Path) -> Option<String> {
+    Some(fs::read_to_string(folder.join(URL)).ok()?.trim().to_owned())
+}
+
+/// The notes of where an `up` serves its tables and itself. They are gone when this is dropped.
+pub(super) struct Announced([PathBuf; 2]);
 
 impl Announced {
-    pub(super) fn new(data: &DataFolder, database: &EmbeddedDynamoDb) -> Result<Self, CliError> {
-        let path = data.file(ADDRESS);
-        write_private(&path, format!("{}\n", database.endpoint()).as_bytes())?;
-        Ok(Self(path))
+    pub(super) fn new(data: &DataFolder, endpoint: &str, url: &str) -> Result<Self, CliError> {
+        let note = |name: &str, text: &str| {
+            let path = data.file(name);
+            write_private(&path, format!("{text}\n").as_bytes()).map(|()| path)
+        };
+        // The tables last: where they are found, the rest is.
+        let url = note(URL, url)?;
+        Ok(Self([note(ADDRESS, endpoint)?, url]))
     }
 }
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, "the address of the tables stays in the data folder");
+        for path in &self.0 {
+            if let Err(error) = fs::remove_file(path) {
+                tracing::warn!(%error, "a note of what is served stays in the data folder");
+            }
         }
     }
 }
