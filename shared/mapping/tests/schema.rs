@@ -10,6 +10,7 @@ const SOURCE: &str = include_str!("../../../config/source.schema.json");
 const DESTINATION: &str = include_str!("../../../config/destination.schema.json");
 const STANDARD: &str = include_str!("../../../config/sources/standard-webhooks.toml");
 const SNAPSHOTS: &str = include_str!("../../../config/destinations/snapshots.toml");
+const HIGHLEVEL: &str = include_str!("../../../config/destinations/highlevel.toml");
 
 fn schema(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -154,6 +155,37 @@ fn the_destination_schema_has_what_the_parser_takes() {
         (&defs["reconciliation"], "[reconciliation]\n"),
     ] {
         assert_eq!(properties(place), taken(file, table, SNAPSHOTS), "{table}");
+    }
+}
+
+#[test]
+fn the_schema_of_highlevel_has_what_the_parser_takes() {
+    let (schema, file) = (schema(DESTINATION), "destinations/highlevel.toml");
+    let defs = &schema["$defs"];
+    let full = HIGHLEVEL.replacen(
+        "[highlevel.invoice]\n",
+        "[highlevel.invoice]\nsend = { user_id = \"u\", action = \"send_manually\" }\n",
+        1,
+    );
+    for (place, table) in [
+        (&defs["highlevel"], "[highlevel]\n"),
+        (&defs["highlevel_versions"], "[highlevel.versions]\n"),
+        (&defs["highlevel_object"], "[highlevel.records.certificate]\n"),
+        (&defs["highlevel_association"], "association = { "),
+        (&defs["highlevel_invoice"], "[highlevel.invoice]\n"),
+        (&defs["highlevel_send"], "send = { "),
+    ] {
+        assert_eq!(properties(place), taken(file, table, &full), "{table}");
+    }
+    for (from, to) in [
+        ("payment_mode = \"other\"", "payment_mode = \"shells\""),
+        ("object = \"custom_objects.sites\"", "object = \"sites\""),
+        ("contacts = \"2021-07-28\"", "contacts = \"a b\""),
+        ("authorize_url = \"https:", "authorize_url = \"http:"),
+    ] {
+        let text = HIGHLEVEL.replacen(from, to, 1);
+        assert!(text != HIGHLEVEL && parse(file, &text).is_err(), "{to} is taken by the parser");
+        assert!(!validator(DESTINATION).is_valid(&json_of(&text)), "{to} is taken by the schema");
     }
 }
 
