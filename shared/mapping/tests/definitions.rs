@@ -44,7 +44,7 @@ fn the_built_in_definitions_are_sound() {
     let definitions = Definitions::built_in();
     assert_eq!(definitions.errors(), []);
     let sources: Vec<_> = definitions.sources().map(|source| source.name.as_str()).collect();
-    assert_eq!(sources, ["17hats", "accredible", "acculynx", "accredit", "certifylize", "standard-webhooks"]);
+    assert_eq!(sources, ["17hats", "accredible", "accredit", "acculynx", "certifylize", "standard-webhooks"]);
     assert!(definitions.destination("snapshots").is_some());
     let source = definitions.source("accredible").unwrap();
     assert_eq!(
