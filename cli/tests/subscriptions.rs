@@ -10,9 +10,13 @@ use std::{
     fs,
     path::Path,
     process::{Output, Stdio},
+    time::Duration,
 };
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::{
+    process::Command,
+    time::{sleep, timeout},
+};
 
 const API_KEY: &str = "api-key-of-the-provider";
 const TOKEN: &str = "t0ken-in-the-path";
@@ -101,11 +105,8 @@ fn at_acculynx<'a>(acculynx: &AccuLynx, folder: &'a Folder) -> Typed<'a> {
 }
 
 async fn accredit() -> (Accredit, Folder) {
-    let folder = Folder::with("accredit", &json!({"signing": OLD_KEY, "api_key": API_KEY}));
-    // One key is a text; the list makes it one of several.
-    let secret = json!({"signing": [OLD_KEY], "api_key": API_KEY});
-    assert_ne!(folder.secret("accredit"), secret);
-    (Accredit::start(options()).await.unwrap(), Folder::with("accredit", &secret))
+    let folder = Folder::with("accredit", &json!({"signing": [OLD_KEY], "api_key": API_KEY}));
+    (Accredit::start(options()).await.unwrap(), folder)
 }
 
 fn at_accredit<'a>(accredit: &Accredit, folder: &'a Folder) -> Typed<'a> {
@@ -193,13 +194,16 @@ async fn what_cannot_be_made_at_acculynx_is_explained() {
         (&["create", "--url", URL, "--contact", "x", "--topic", "job_eaten"], "400"),
         (&["update", "nobody", "--contact", "x"], "404"),
         (&["test", "--topic", "job_created"], "which subscription"),
-        (&["delete", "../../contacts"], "no part of an address"),
+        (&["delete", ".."], "no part of an address"),
+        (&["delete", "../../contacts"], "404"),
         (&["delete", "nobody"], "404"),
     ] {
         let said = typed.failed(args).await;
         assert!(said.contains(part), "{args:?}: {said}");
     }
     assert_eq!(provider.subscriptions(), [Value::Null; 0]);
+    let asked = provider.server().requests();
+    assert!(asked.iter().all(|request| request.path.starts_with("/webhooks/v2/subscriptions")), "{asked:?}");
     assert_eq!(folder.secret("acculynx").get("subscriptions"), None);
     let tokenless = Folder::with("acculynx", &json!({"signing": ["not fit/for a path"], "api_key": API_KEY}));
     let said = at_acculynx(&provider, &tokenless).failed(&["create", "--url", URL, "--contact", "x"]).await;
@@ -300,11 +304,24 @@ async fn a_sample_that_accredit_is_asked_for_arrives_at_a_running_bundle() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sample_that_acculynx_is_asked_for_arrives_at_a_running_bundle() {
-    let (provider, folder) = acculynx().await;
+    const CONTACT: &str = "eadaaa11-1276-4166-bb93-db02f46b39a2";
+    let (_, folder) = acculynx().await;
     let local = bundle(&folder).await;
-    let typed = at_acculynx(&provider, &folder);
+    let providers = local.sandbox().unwrap();
+    providers.acculynx.put_contact(CONTACT, &json!({}));
+    let typed = at_acculynx(&providers.acculynx, &folder);
     let (id, _) = typed.done(&["create", "--url", local.url(), "--contact", "ops@example.com"]).await;
-    typed.done(&["test", id.trim(), "--topic", "job.milestone.current_changed"]).await;
+    let (other, _) = typed.done(&["create", "--url", local.url(), "--contact", "ops@example.com"]).await;
     typed.done(&["test", id.trim(), "--topic", "contact_added"]).await;
+    let told = timeout(Duration::from_secs(90), async {
+        while providers.snapshots.record("customer", CONTACT).is_none() {
+            sleep(Duration::from_millis(20)).await;
+        }
+        providers.snapshots.record("customer", CONTACT).unwrap()
+    });
+    assert_eq!(told.await.unwrap()["last_name"], "Smith");
+    typed.done(&["delete", other.trim()]).await;
+    let said = typed.failed(&["test", other.trim(), "--topic", "contact_added"]).await;
+    assert!(said.contains("400"), "{said}");
     local.shutdown().await.unwrap();
 }

@@ -13,8 +13,10 @@ use certbridge_sync::{
     error::RemoteClass,
     ports::{Destination, Fetched, ListError, LocationCheck, Sources},
 };
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
+    fs,
     io::{self, BufRead, BufReader, Write},
     net::TcpListener,
     os::unix::process::CommandExt,
@@ -151,13 +153,16 @@ async fn accredibles_own_contract_wants_a_key() {
 #[tokio::test]
 async fn acculynxs_own_contract_takes_our_requests_and_its_examples_are_mapped() {
     let Some(specs) = specs() else { return };
-    // Its example of a job is not what it says that a job is: so its answers are not checked, and our requests are.
-    let prism = Prism::start_with(&specs.join("acculynx.openapi.json"), &[]);
     // Prism serves the paths alone, without what the contract's address has before them.
-    let text = include_str!("../../config/sources/acculynx.toml").replace("\"/api/v2/", "\"/");
-    let mut definitions = Definitions::built_in();
-    definitions.add_source("sources/acculynx.toml", &text);
-    assert_eq!(definitions.errors(), []);
+    let mut contract: Value = serde_json::from_slice(&fs::read(specs.join("acculynx.openapi.json")).unwrap()).unwrap();
+    let paths = contract["paths"].as_object().unwrap().clone();
+    contract["paths"] = paths.into_iter().map(|(path, item)| (format!("/api/v2{path}"), item)).collect();
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("acculynx.openapi.json");
+    fs::write(&file, contract.to_string()).unwrap();
+    // Its example of a job is not what it says that a job is: so its answers are not checked, and our requests are.
+    let prism = Prism::start_with(&file, &[]);
+    let definitions = Definitions::built_in();
     let to = definitions.destination("snapshots").unwrap().clone();
     let plan = Plan::new(definitions.source("acculynx").unwrap().clone(), to);
     let urls = || BTreeMap::from([("ACCULYNX_URL".to_owned(), prism.url.clone())]);
@@ -174,6 +179,13 @@ async fn acculynxs_own_contract_takes_our_requests_and_its_examples_are_mapped()
         let record = plan.canonical(&key, &document, None).unwrap();
         assert_eq!(record.to_fields()[field], value, "{key}");
         plan.request(&record).unwrap();
+    }
+    for kind in [Kind::Customer, Kind::Location] {
+        for (cursor, since) in [(None, None), (Some("1"), None), (None, Some("2026-03-01".parse().unwrap()))] {
+            let page = sources.source_page(&plan, kind, cursor, since, PATIENT).await.unwrap();
+            assert_eq!((page.items.len(), page.nameless), (1, 0), "{kind}");
+            page.items[0].fields.as_ref().unwrap();
+        }
     }
     let key = "invoice#acculynx#01a7cfc1-2231-4589-9657-7f3004c06bd3".parse().unwrap();
     let keyless = HttpSources::new(http(), Keys::answering(Ok(None)), urls());

@@ -160,6 +160,26 @@ async fn an_event_without_its_data_is_set_aside_where_there_is_none() {
     assert!(reason.contains("not resolvable") && reason.contains("CERTIFYLIZE_URL"), "{reason}");
 }
 
+/// Of three hints the source shows one and the same state. Whether it shows the revocation, too, is not documented.
+#[tokio::test]
+async fn hints_in_every_order_end_as_revoked() {
+    for shown in [json!("revoked"), json!(null)] {
+        let (certifylize, ground, sender) = with_address().await;
+        let kinds = ["issued", "updated", "revoked"].map(|kind| format!("edu.credential.{kind}"));
+        for (number, order) in orders(&[0, 1, 2]).iter().enumerate() {
+            let id = format!("c{number}");
+            certifylize.put(&id, &json!({"status": shown, "updatedAt": AT}));
+            for at in order {
+                let event = format!("evt_{id}_{at}");
+                let body = certifylize::event(&event, &kinds[*at], AT, Some(&json!({"id": id})));
+                let row = ground.sync(&sender, &body).await;
+                assert_eq!(row.state, InboxState::Settled, "{order:?}: {:?}", row.reason);
+            }
+            assert_shown(&ground, &id, "Example Certificate", "revoked", order);
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_event_that_names_nothing_to_fetch_is_set_aside() {
     let (certifylize, ground, sender) = with_address().await;

@@ -134,10 +134,10 @@ impl<K: ApiKeys> Subscriptions<K> {
         url: Option<&str>,
         authorization: Authorization,
     ) -> Result<Self, SubscriptionError> {
-        let provider = match source.name.as_str() {
+        let provider = match source.provider() {
             "accredit" => Provider::Accredit,
             "acculynx" => Provider::AccuLynx,
-            name => return Err(SubscriptionError::NoSubscriptions(name.to_owned())),
+            _ => return Err(SubscriptionError::NoSubscriptions(source.name.clone())),
         };
         let url = url.or(source.base_url.as_deref()).ok_or_else(|| {
             SubscriptionError::Address(format!(
