@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::{
     Client,
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
 };
-use certbridge_platform::{Env, aws, config::DEFAULT_SECRET_PREFIX};
+use certbridge_platform::{Env, aws, config::DEFAULT_SECRET_PREFIX, secrets::SecretsManager};
 use certbridge_store::{DynamoStore, Tables};
 use clap::Args;
 use std::path::PathBuf;
@@ -52,8 +52,10 @@ pub enum Bundle {
     Deployed {
         /// Its tables.
         store: DynamoStore,
-        /// What its clients share.
-        config: Box<aws_config::SdkConfig>,
+        /// Who tells whom AWS takes the caller for.
+        identity: aws_sdk_sts::Client,
+        /// Its secrets.
+        secrets: SecretsManager,
         /// What the names of its secrets begin with.
         prefix: String,
     },
@@ -98,7 +100,8 @@ impl Place {
             (named, _) => named.unwrap_or_default(),
         };
         let prefix = self.prefix.clone().unwrap_or(default);
-        Ok(Bundle::Deployed { store: DynamoStore::new(client, tables), config: Box::new(config), prefix })
+        let (identity, secrets) = (aws_sdk_sts::Client::new(&config), SecretsManager::new(&config, prefix.as_str()));
+        Ok(Bundle::Deployed { store: DynamoStore::new(client, tables), identity, secrets, prefix })
     }
 }
 
@@ -118,8 +121,8 @@ impl Bundle {
                 let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| env.get(name));
                 Ok(user.unwrap_or_else(|| "unknown".to_owned()))
             }
-            Self::Deployed { config, .. } => {
-                let answer = aws_sdk_sts::Client::new(config).get_caller_identity().send().await;
+            Self::Deployed { identity, .. } => {
+                let answer = identity.get_caller_identity().send().await;
                 let arn = answer.map_err(|error| failed("sts:GetCallerIdentity (or give --by)", &error))?.arn;
                 Ok(arn.unwrap_or_else(|| "unknown".to_owned()))
             }

@@ -8,7 +8,7 @@ use crate::{
     table::plain,
 };
 use certbridge_mapping::{Definitions, EventKey, Sample, SourceDefinition, definition::Content, verify::SignError};
-use certbridge_platform::{Env, SecretProvider, secrets::SecretsManager};
+use certbridge_platform::{Env, SecretProvider};
 use certbridge_store::DynamoStore;
 use certbridge_sync::{
     AuditRow,
@@ -218,8 +218,8 @@ async fn signed(bundle: &Bundle, source: &SourceDefinition, body: &[u8], now: Ti
             let secret = file.read()?.remove(&source.secret_name()).unwrap_or_default();
             sign_with(file.path(), &secret, source, body, now)
         }
-        Bundle::Deployed { config, prefix, .. } => {
-            let secret = SecretsManager::new(config, prefix.as_str()).read(&source.secret_name()).await?;
+        Bundle::Deployed { secrets, prefix, .. } => {
+            let secret = secrets.read(&source.secret_name()).await?;
             let secret = secret.and_then(|text| serde_json::from_str::<Value>(text.expose_secret()).ok());
             let place = PathBuf::from(prefix);
             sign_with(&place, &secret.unwrap_or_default(), source, body, now).map_err(|error| match error {

@@ -2,12 +2,13 @@
 
 use crate::{
     backend::Embedded,
-    faults::{Fault, Faulty, conflict},
+    faults::{Fault, Faulty, cancelled},
     sample::at,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use certbridge_store::{ChangeError, DefinitionChange, DefinitionEntry, DynamoStore, verify_history};
 use certbridge_sync::in_force::Control;
+use serde_json::json;
 
 const FILE: &str = "sources/ledger.toml";
 
@@ -78,7 +79,8 @@ async fn of_two_who_saw_the_same_version_one_is_refused() {
 #[tokio::test]
 async fn a_change_whose_answer_was_lost_is_made_once() {
     let world = Faulty::start().await;
-    for fault in [Fault::LoseAnswer, Fault::Lose, conflict()] {
+    let held = cancelled(&[json!({"Code": "None"}), json!({"Code": "TransactionConflict"})]);
+    for fault in [Fault::LoseAnswer, Fault::Lose, held] {
         world.fail("TransactWriteItems", &fault, 1);
         change(&world.store, FILE, Some(&format!("{fault:?}"))).await;
     }

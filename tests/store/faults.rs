@@ -97,11 +97,11 @@ fn refusal(name: &str) -> Fault {
     Fault::Answer(400, body.to_string())
 }
 
-pub(crate) fn conflict() -> Fault {
+fn conflict() -> Fault {
     refusal("TransactionConflictException")
 }
 
-fn cancelled(reasons: &[serde_json::Value]) -> Fault {
+pub(crate) fn cancelled(reasons: &[serde_json::Value]) -> Fault {
     let name = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
     Fault::Answer(400, json!({"__type": name, "Message": "x", "CancellationReasons": reasons}).to_string())
 }
