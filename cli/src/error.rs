@@ -16,6 +16,9 @@ pub enum CliError {
     /// Another process holds the data folder.
     #[error("{}: another certbridge works in this folder", .0.display())]
     Locked(PathBuf),
+    /// There are no tables to look into.
+    #[error("{}: there are no tables here: the first `certbridge up` makes them; or is it another --data?", .0.display())]
+    NoTables(PathBuf),
     /// The secrets' file.
     #[error("{}: not JSON: line {line}, column {column}", path.display())]
     Secrets {
@@ -67,9 +70,27 @@ pub enum CliError {
     /// A key to our API.
     #[error(transparent)]
     Keys(#[from] crate::keys::KeysError),
+    /// A destination that is to be connected.
+    #[error(transparent)]
+    Connect(#[from] crate::connect::ConnectError),
     /// A subscription to a source's webhooks.
     #[error(transparent)]
     Subscriptions(#[from] crate::subscriptions::SubscriptionsError),
+    /// The definitions in force.
+    #[error(transparent)]
+    Definitions(#[from] crate::config::ConfigError),
+    /// Which bundle is meant.
+    #[error(transparent)]
+    Place(#[from] crate::place::PlaceError),
+    /// A definition that is tried.
+    #[error(transparent)]
+    Mapping(#[from] crate::mapping::MappingError),
+    /// A definition that was to be written.
+    #[error(transparent)]
+    Source(#[from] crate::source::SourceError),
+    /// A test event.
+    #[error(transparent)]
+    Test(#[from] crate::probe::TestError),
     /// Our API, as a caller sees it.
     #[error(transparent)]
     Api(#[from] crate::batch::ApiError),

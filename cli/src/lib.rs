@@ -7,12 +7,18 @@
 
 mod aws_secret;
 pub mod batch;
+pub mod config;
+pub mod connect;
 pub mod demo;
 pub mod error;
 pub mod keys;
 pub mod local;
 pub mod logs;
+pub mod mapping;
+pub mod place;
+pub mod probe;
 pub mod sign;
+pub mod source;
 pub mod subscriptions;
 mod table;
 pub mod up;

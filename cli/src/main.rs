@@ -4,11 +4,16 @@
 use certbridge::{
     CliError, Options,
     batch::{self, BatchCommand},
+    config::{self, ConfigCommand},
+    connect::{self, ConnectCommand},
     demo,
     keys::{self, KeysCommand},
     local::{DEFAULT_DESTINATION, POLL_EVERY},
     logs,
-    sign::sign,
+    mapping::{self, MappingCommand},
+    probe::{self, TestOptions},
+    sign::sign_in_force,
+    source::{self, SourceCommand},
     subscriptions::{self, SubscriptionsCommand},
     up::up,
 };
@@ -77,6 +82,20 @@ enum Command {
     /// Reconcile both sides now, and see how batches came out
     #[command(subcommand)]
     Batch(BatchCommand),
+    /// See and change which definitions are in force
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Let us in at a destination, and make what has to be there
+    #[command(subcommand)]
+    Connect(ConnectCommand),
+    /// See what definitions make of payloads
+    #[command(subcommand)]
+    Mapping(MappingCommand),
+    /// Write definitions of sources
+    #[command(subcommand)]
+    Source(SourceCommand),
+    /// Send a signed test event to a running or deployed bundle, and follow it to the destination
+    Test(TestOptions),
     /// Make, list and revoke the keys to the API
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -90,7 +109,15 @@ async fn main() -> ExitCode {
     let command = Cli::parse().command;
     let level = match command {
         // They say themselves what happened.
-        Command::Demo { .. } | Command::Keys(_) | Command::Batch(_) | Command::Subscriptions(_) => "off",
+        Command::Demo { .. }
+        | Command::Keys(_)
+        | Command::Batch(_)
+        | Command::Config(_)
+        | Command::Connect(_)
+        | Command::Mapping(_)
+        | Command::Source(_)
+        | Command::Subscriptions(_)
+        | Command::Test(_) => "off",
         Command::Up { .. } | Command::Sign { .. } => "info",
     };
     let _written = logs::init(&env, level);
@@ -114,7 +141,7 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
         Command::Sign { data, source, body } => {
             let bytes = std::fs::read(&body).map_err(CliError::file(&body))?;
             let mut out = io::stdout().lock();
-            let signed = sign(&data, &source, &bytes, Timestamp::now())?;
+            let signed = sign_in_force(&data, &source, &bytes, Timestamp::now()).await?;
             for (name, value) in signed.headers {
                 writeln!(out, "{name}: {value}")?;
             }
@@ -122,6 +149,11 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
             writeln!(io::stderr(), "POST {}", signed.path)?;
         }
         Command::Batch(command) => return batch::run(command).await,
+        Command::Config(command) => config::run(command, &env).await?,
+        Command::Connect(command) => connect::run(command, &env).await?,
+        Command::Mapping(command) => return mapping::run(command).await,
+        Command::Source(command) => source::run(command)?,
+        Command::Test(options) => return probe::run(options, &env).await,
         Command::Keys(command) => keys::run(command, &env).await?,
         Command::Subscriptions(command) => subscriptions::run(command, &env).await?,
     }

@@ -1,6 +1,9 @@
 //! `certbridge sign`: what a sender would add to a body.
 
-use crate::{CliError, local::SecretsFile};
+use crate::{
+    CliError,
+    local::{SecretsFile, tables},
+};
 use certbridge_mapping::{Definitions, SourceDefinition, verify::Scheme};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -23,13 +26,30 @@ pub fn sign(data: &Path, source: &str, body: &[u8], now: Timestamp) -> Result<Si
     sign_as(data, definition, body, now)
 }
 
+/// As [`sign`], by the definition of that source that is in force.
+pub async fn sign_in_force(data: &Path, source: &str, body: &[u8], now: Timestamp) -> Result<Signed, CliError> {
+    let definitions = tables::definitions(data).await?;
+    let definition = definitions.source(source).ok_or_else(|| CliError::UnknownSource(source.to_owned()))?;
+    sign_as(data, definition, body, now)
+}
+
 /// As [`sign`], by this definition.
 pub fn sign_as(data: &Path, definition: &SourceDefinition, body: &[u8], now: Timestamp) -> Result<Signed, CliError> {
     let file = SecretsFile::in_folder(data);
-    let secrets = file.read()?;
-    let secret = secrets.get(&definition.secret_name());
-    let key = secret.and_then(signing_key);
-    let key = key.ok_or_else(|| CliError::NoKey { path: file.path().to_owned(), name: definition.name.clone() })?;
+    let secret = file.read()?.remove(&definition.secret_name()).unwrap_or_default();
+    sign_with(file.path(), &secret, definition, body, now)
+}
+
+/// As [`sign_as`], with the secret that stands at `place`.
+pub(crate) fn sign_with(
+    place: &Path,
+    secret: &Value,
+    definition: &SourceDefinition,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Signed, CliError> {
+    let key = signing_key(secret);
+    let key = key.ok_or_else(|| CliError::NoKey { path: place.to_owned(), name: definition.name.clone() })?;
     let headers = definition.sign(body, &key, now).map_err(|error| CliError::Sign(definition.name.clone(), error))?;
     let token = match &definition.verification {
         Scheme::Token(token) if token.header.is_none() => format!("/{}", key.expose_secret()),

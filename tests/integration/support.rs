@@ -13,7 +13,7 @@ use certbridge::{
 use certbridge_mapping::{EventKey, RecordKey, digest::sha256_hex};
 use certbridge_platform::Env;
 use certbridge_sandbox::{Application, Credential, dynamodb::EmbeddedDynamoDb};
-use certbridge_store::{DynamoStore, Tables};
+use certbridge_store::{DefinitionChange, DynamoStore, Tables};
 use certbridge_sync::{
     AuditRow,
     audit::Cause,
@@ -237,6 +237,12 @@ impl World {
         self.local.shutdown().await.unwrap();
         self.folder
     }
+}
+
+/// Puts the first version of a definition into force.
+pub(crate) async fn put_into_force(store: &DynamoStore, file: &str, toml: &str) {
+    let change = DefinitionChange { file, text: Some(toml), by: "a test", note: None, time: Timestamp::now() };
+    store.change_definition(None, &change).await.unwrap();
 }
 
 /// The key of the event that an answer names.

@@ -2,7 +2,10 @@
 
 use crate::{
     http::Request,
-    support::{SIGNING, World, causes, confidential, created, event, key, record, secrets, trail, write_secrets},
+    support::{
+        SIGNING, World, causes, confidential, created, event, key, put_into_force, record, secrets, trail,
+        write_secrets,
+    },
 };
 use certbridge_mapping::{EventKey, SourceDefinition};
 use certbridge_sandbox::Credential;
@@ -161,8 +164,8 @@ async fn a_source_of_ones_own_is_ordered_by_its_revisions() {
     secrets["sources/ledger"] = json!({"signing": "token-of-the-ledger"});
     assert!(confidential(&secrets).contains(&"token-of-the-ledger".to_owned()));
     let world = World::start_with(&secrets).await;
-    world.store().set_definition("sources/ledger.toml", Some(LEDGER)).await.unwrap();
-    world.store().set_definition("sources/broken.toml", Some("name = 7")).await.unwrap();
+    put_into_force(world.store(), "sources/ledger.toml", LEDGER).await;
+    put_into_force(world.store(), "sources/broken.toml", "name = 7").await;
     let state = |revision: u32, title: &str| {
         json!({
             "id": format!("e-{revision}"), "type": "changed", "at": "2026-02-01T10:00:00Z",

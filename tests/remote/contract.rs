@@ -26,8 +26,8 @@ use std::{
 };
 
 /// Prism with one contract, stopped when dropped.
-struct Prism {
-    url: String,
+pub(crate) struct Prism {
+    pub(crate) url: String,
     child: Child,
 }
 
@@ -36,12 +36,14 @@ impl Prism {
         Self::start_with(contract, &["--errors"])
     }
 
-    fn start_with(contract: &Path, flags: &[&str]) -> Self {
+    /// Without `--errors`, an example that its own contract does not allow is answered all the same, with a header that
+    /// says so.
+    pub(crate) fn start_with(contract: &Path, options: &[&str]) -> Self {
         // Free a moment ago; should it be taken now, Prism says so and the test fails.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut child = Command::new("npx")
             .args(["--yes", "@stoplight/prism-cli", "mock", "--port", &port.to_string()])
-            .args(flags)
+            .args(options)
             .arg(contract)
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -68,7 +70,7 @@ impl Drop for Prism {
 }
 
 #[expect(clippy::disallowed_methods, reason = "it switches a test, not the product")]
-fn specs() -> Option<PathBuf> {
+pub(crate) fn specs() -> Option<PathBuf> {
     let folder = std::env::var_os("PROVIDER_SPECS").map(PathBuf::from);
     if folder.is_none() {
         // Past the test harness, which would swallow what a test that passes prints.

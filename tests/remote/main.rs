@@ -7,6 +7,7 @@ mod batches;
 #[cfg(unix)]
 mod contract;
 mod faults;
+mod highlevel;
 mod listings;
 mod locations;
 mod raw;

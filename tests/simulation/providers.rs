@@ -319,5 +319,5 @@ fn title_shown(item: &Value) -> Option<String> {
 fn failure<const N: usize>(provider: &str, classes: [RemoteClass; N], world: &World) -> RemoteError {
     let class = classes[world.lock().rng.usize(0..N)];
     world.tell(|| format!("{provider}: {class}"));
-    RemoteError { provider: provider.to_owned(), class, message: "simulated".into(), retry_after: None }
+    RemoteError::new(provider, class, "simulated")
 }

@@ -12,6 +12,8 @@ use certbridge_sync::{
     AuditRow,
     batches::Batches,
     breaker::BreakerState,
+    grants::Grants,
+    ids::IdMap,
     in_force::Control,
     memory::MemoryStore,
     poll::PollMarks,
@@ -28,7 +30,9 @@ use std::{
 static SKIPPED: Once = Once::new();
 
 /// What the contract is about, and the two views that no port gives.
-pub(crate) trait Subject: Inbox + Records + Breakers + Scan + Batches + PollMarks + Clone + 'static {
+pub(crate) trait Subject:
+    Inbox + Records + Breakers + Scan + Batches + PollMarks + IdMap + Grants + Clone + 'static
+{
     fn trail(&self, key: &RecordKey) -> impl Future<Output = Vec<AuditRow>> + Send;
     fn open_breakers(&self) -> impl Future<Output = BTreeMap<String, BreakerState>> + Send;
 }

@@ -1,6 +1,5 @@
 //! What every implementation of the ports does.
 
-pub(crate) use crate::batches::*;
 use crate::{
     backend::Subject,
     sample::{
@@ -8,6 +7,7 @@ use crate::{
         row_of, settle, state, version,
     },
 };
+pub(crate) use crate::{batches::*, grants::*, ids::*};
 use certbridge_mapping::{Kind, Operation, RecordKey, digest::sha256_hex, event::Order, record::CertificateStatus};
 use certbridge_sync::{
     StoreError,

@@ -2,6 +2,7 @@
 
 use crate::{
     backend::{Embedded, client},
+    definitions::change,
     sample::{at, audit, audit_saying, commit, lease, precisely, record_key, reschedule, row, row_of, settle, state},
 };
 use aws_sdk_dynamodb::{
@@ -178,10 +179,10 @@ async fn control_is_definitions_and_breakers() {
     let store = &world.store;
     assert_eq!(store.control().await, Ok(certbridge_sync::in_force::ControlRows::default()));
     for file in ["sources/17hats.toml", "sources/accredible.toml", "destinations/snapshots.toml"] {
-        store.set_definition(file, Some("name = 1")).await.unwrap();
+        change(store, file, Some("name = 1")).await;
     }
-    store.set_definition("sources/17hats.toml", None).await.unwrap();
-    store.set_definition("sources/accredible.toml", Some("name = 2")).await.unwrap();
+    change(store, "sources/17hats.toml", None).await;
+    change(store, "sources/accredible.toml", Some("name = 2")).await;
     let breaker = BreakerState { open_until: precisely(30), refusals: 3 };
     store.set_breaker("sources/accredible", Some(&breaker)).await.unwrap();
     for (sort, text) in [("breaker#broken", "{"), ("something#new", "?")] {
@@ -237,7 +238,7 @@ async fn a_key_that_is_too_long_is_refused_without_repeating_it() {
     assert_eq!(error, StoreError::Refused("PutItem: ValidationException".into()));
 }
 
-async fn open(path: &Path) -> (EmbeddedDynamoDb, DynamoStore) {
+pub(crate) async fn open(path: &Path) -> (EmbeddedDynamoDb, DynamoStore) {
     let database = EmbeddedDynamoDb::start(Some(path)).unwrap();
     let (client, tables) = (client(&database.endpoint()), Tables::with_prefix("test-"));
     schema::create(&client, &tables).await.unwrap();

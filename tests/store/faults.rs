@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex};
 
 /// What becomes of a request.
 #[derive(Debug, Clone)]
-enum Fault {
+pub(crate) enum Fault {
     /// It is answered so and goes no further.
     Answer(u16, String),
     /// It gets through, and the answer is lost.
@@ -39,15 +39,15 @@ struct Plan {
 }
 
 /// A DynamoDB behind a proxy with faults to come.
-struct Faulty {
+pub(crate) struct Faulty {
     /// Past the proxy.
     direct: Embedded,
-    store: DynamoStore,
+    pub(crate) store: DynamoStore,
     plan: Arc<Mutex<Plan>>,
 }
 
 impl Faulty {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let direct = Embedded::start().await;
         let plan = Arc::new(Mutex::new(Plan::default()));
         let address = direct.database.endpoint().trim_start_matches("http://").to_owned();
@@ -72,12 +72,12 @@ impl Faulty {
     }
 
     /// The next `times` calls of an operation meet this fault.
-    fn fail(&self, operation: &'static str, fault: &Fault, times: usize) {
+    pub(crate) fn fail(&self, operation: &'static str, fault: &Fault, times: usize) {
         self.plan.lock().unwrap().faults.extend(vec![(operation, fault.clone()); times]);
     }
 
     /// The calls since this was last asked.
-    fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         let mut plan = self.plan.lock().unwrap();
         assert!(plan.faults.is_empty(), "all faults were met");
         std::mem::take(&mut plan.calls)
@@ -97,7 +97,7 @@ fn refusal(name: &str) -> Fault {
     Fault::Answer(400, body.to_string())
 }
 
-fn conflict() -> Fault {
+pub(crate) fn conflict() -> Fault {
     refusal("TransactionConflictException")
 }
 

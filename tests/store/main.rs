@@ -5,10 +5,13 @@
 mod backend;
 mod batches;
 mod contract;
+mod definitions;
 mod dynamodb;
 mod executions;
 mod faults;
+mod grants;
 mod http;
+mod ids;
 mod queue;
 mod sample;
 
@@ -110,4 +113,17 @@ contract! {
     a_poll_mark_may_be_written_again,
     of_polls_at_once_one_writes,
     poll_marks_stand_apart,
+    an_id_is_begun_and_then_known,
+    an_id_that_is_known_stays,
+    a_stale_id_is_replaced,
+    of_many_ids_at_once_one_stays,
+    ids_stand_apart_by_record_and_role,
+    a_grant_comes_back_as_it_was,
+    of_all_who_take_a_grant_one_has_it,
+    a_grant_is_taken_by_whoever_saw_its_newest_state,
+    a_lease_on_a_grant_runs_out,
+    a_grant_may_be_taken_again_by_its_owner,
+    only_the_holder_renews_a_grant,
+    a_grant_that_needs_a_person_is_taken_by_nobody,
+    a_persons_grant_goes_over_everything,
 }

@@ -4,7 +4,7 @@
 mod yaml;
 
 use certbridge_platform::{Env, http::routes::ROUTES};
-use certbridge_store::schema::{PENDING_INDEX, attribute};
+use certbridge_store::schema::{GRANTS, IDS, PENDING_INDEX, attribute};
 use certbridge_sync::reconcile::Verdict;
 use certbridge_wiring::EngineConfig;
 use serde_json::{Value, json};
@@ -228,6 +228,35 @@ fn nobody_is_allowed_more_than_is_named() {
     }
 }
 
+/// A grant is one item, and a record's ids are another's business of nobody: who only pushes, changes nothing else there.
+#[test]
+fn what_a_push_changes_of_the_state_is_named() {
+    let of_push = json!({"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [GRANTS, format!("{IDS}*")]}});
+    for name in ["SyncEventRole", "SyncCertificateRole"] {
+        let statements = list(&properties(name)["Policies"][0]["PolicyDocument"]["Statement"]);
+        let updates = statements.iter().filter(|statement| {
+            statement["Resource"] == json!({"GetAtt": "StateTable.Arn"})
+                && list(&statement["Action"]).contains(&json!("dynamodb:UpdateItem"))
+        });
+        let conditions: Vec<_> = updates.map(|statement| &statement["Condition"]).collect();
+        assert_eq!(conditions, [&of_push], "{name}");
+    }
+}
+
+#[test]
+fn each_destination_can_be_read_from_its_parameters() {
+    let parameter = &TEMPLATE["Parameters"]["Destination"];
+    for name in list(&parameter["AllowedValues"]) {
+        let mut all = variables("sync-event");
+        all.insert("DESTINATION".to_owned(), name.as_str().unwrap().to_owned());
+        EngineConfig::read(&all.clone().into_iter().collect()).unwrap();
+        // HighLevel's definition has an address of its own.
+        let bare = all.into_iter().filter(|(name, _)| !["SNAPSHOTS_URL", "HIGHLEVEL_URL"].contains(&name.as_str()));
+        assert_eq!(EngineConfig::read(&bare.collect()).is_ok(), name == "highlevel");
+    }
+    assert_eq!(properties("HighLevelSecret")["Name"], json!({"Sub": "${SecretPrefix}destinations/highlevel"}));
+}
+
 /// The audit is append-only: nobody of ours may change or remove a row.
 #[test]
 fn nobody_may_change_the_audit() {
@@ -318,7 +347,7 @@ fn functions_get_what_they_read_and_no_more() {
         let all = variables(binary);
         read(&all.clone().into_iter().collect()).unwrap();
         // These have defaults; another source's address is read where it is needed.
-        let optional = ["SECRET_PREFIX", "DESTINATION", "ACCREDIBLE_URL"];
+        let optional = ["SECRET_PREFIX", "DESTINATION", "ACCREDIBLE_URL", "CERTIFYLIZE_URL", "HIGHLEVEL_URL"];
         for name in all.keys().filter(|name| !optional.contains(&name.as_str())) {
             let without = all.clone().into_iter().filter(|(other, _)| other != name);
             assert!(read(&without.collect()).is_err(), "{binary} does not read {name}");

@@ -116,12 +116,3 @@ fn links_are_found_and_code_is_not() {
     assert!(leads_somewhere(Path::new(""), "Cargo.toml") && leads_somewhere(Path::new("tests"), "../Cargo.toml#x"));
     assert!(!leads_somewhere(Path::new(""), "nowhere.md") && !leads_somewhere(Path::new(""), "#"));
 }
-
-/// What the guide shows is a whole definition, and stays one.
-#[test]
-fn the_guides_definition_can_be_read() {
-    let guide = std::fs::read_to_string(root().join("docs/adding-a-source.md")).unwrap();
-    let block = guide.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let definition = certbridge_mapping::SourceDefinition::parse("sources/example.toml", block).unwrap();
-    assert_eq!(definition.url_variable(), "EXAMPLE_URL");
-}

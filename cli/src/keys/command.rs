@@ -1,7 +1,10 @@
 //! The command: what is typed, and what is printed.
 
 use super::{AwsKeys, KeyStore, KeysError, Listed, LocalKeys, NewKey, create, expiry, list, revoke};
-use crate::{CliError, table::table};
+use crate::{
+    CliError,
+    table::{plain, table},
+};
 use certbridge_platform::{Env, SystemRuntime, aws, config::DEFAULT_SECRET_PREFIX, keys::scopes};
 use certbridge_sync::ports::Runtime;
 use clap::{Args, Subcommand};
@@ -163,9 +166,4 @@ fn as_table(keys: &[Listed]) -> String {
         ]);
     }
     shown.to_string()
-}
-
-/// Without what would steer the terminal: the secret may have been written by hand.
-fn plain(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }

@@ -1,5 +1,6 @@
 //! The data folder: what a deployment keeps in AWS.
 
+use super::sandbox::LOCATIONS;
 use crate::{CliError, keys};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use certbridge_mapping::{Definitions, SourceDefinition};
@@ -56,6 +57,7 @@ impl DataFolder {
                 add_source(secrets, source, runtime)?;
             }
             secrets.entry("destinations/snapshots").or_insert_with(|| json!({"api_key": token(runtime)}));
+            secrets.entry("destinations/highlevel").or_insert_with(|| highlevel(&token(runtime)));
             secrets.entry("audit").or_insert_with(|| {
                 let seed = [runtime.random().to_be_bytes(), runtime.random().to_be_bytes()].concat();
                 json!({"signing_key": BASE64_STANDARD.encode(seed), "digest_key": token(runtime)})
@@ -151,6 +153,12 @@ pub(crate) fn add_source(
     }
     secrets.insert(source.secret_name(), secret);
     Ok(())
+}
+
+/// The secret of HighLevel's: one token for all of the sandbox's locations.
+fn highlevel(token: &str) -> Value {
+    let locations: Map<_, _> = LOCATIONS.iter().map(|(id, _)| ((*id).to_owned(), json!(token))).collect();
+    json!({"api_key": token, "default_location": LOCATIONS[0].0, "locations": locations})
 }
 
 /// 256 random bits in hex.

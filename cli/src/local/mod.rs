@@ -8,10 +8,13 @@ pub mod machine;
 mod queue;
 mod sandbox;
 mod stream;
+pub mod tables;
 
+pub(crate) use data::add_source;
 pub use data::{DataFolder, SecretsFile};
 pub use executions::Starts;
 pub use sandbox::{DEFAULT_DESTINATION, Sandbox};
+pub use tables::LocalTables;
 
 use crate::CliError;
 use api::Api;
@@ -23,7 +26,7 @@ use certbridge_platform::{
     Env, Metrics, Secrets, SystemRuntime, definitions,
     metrics::{Dropped, NAMESPACE},
 };
-use certbridge_remote::HttpSources;
+use certbridge_remote::{HttpDestination, HttpSources};
 use certbridge_sandbox::dynamodb::EmbeddedDynamoDb;
 use certbridge_store::{DynamoStore, Tables, schema};
 use certbridge_sync::{InForce, in_force::Control, ports::Runtime, row::Pointer};
@@ -62,7 +65,7 @@ const VISIBILITY: Duration = Duration::from_secs(5);
 
 type Engine = LiveEngine<SecretsFile, LocalQueue>;
 type Sources = HttpSources<SharedSecrets<SecretsFile>>;
-type Destination = certbridge_remote::Snapshots<SharedSecrets<SecretsFile>>;
+type Destination = certbridge_wiring::LiveDestination<SecretsFile>;
 
 /// How the bundle is started.
 #[derive(Debug, Clone)]
@@ -103,6 +106,7 @@ pub struct Local {
     sandbox: Option<Sandbox>,
     data: DataFolder,
     archive: Archive,
+    _announced: tables::Announced,
     database: EmbeddedDynamoDb,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -118,9 +122,9 @@ impl Local {
         let destination = options.destination.as_deref().unwrap_or(DEFAULT_DESTINATION);
         let env = sandbox.as_ref().map_or(options.env, |sandbox| sandbox.env(destination));
 
-        let database = EmbeddedDynamoDb::start(Some(&data.file("dynamodb.sqlite")))?;
-        let client = aws_sdk_dynamodb::Client::from_conf(dynamodb_config(&database));
-        let tables = Tables::with_prefix("certbridge-");
+        let database = EmbeddedDynamoDb::start(Some(&data.file(tables::DATABASE)))?;
+        let client = aws_sdk_dynamodb::Client::from_conf(dynamodb_config(&database.endpoint()));
+        let tables = Tables::with_prefix(tables::PREFIX);
         schema::create(&client, &tables).await?;
         let described = client.describe_table().table_name(&tables.inbox).send().await;
         let stream_arn = described.ok().and_then(|answer| answer.table?.latest_stream_arn);
@@ -132,9 +136,13 @@ impl Local {
         let (executions, starts) = LocalExecutions::new();
         let archive = archive(&data.file("reports"))?;
         let functions = functions(&env, &store, &secrets, &queue, executions, archive.clone()).await?;
+        if let (Some(sandbox), HttpDestination::HighLevel(api)) = (&sandbox, &functions.sync_event.engine.destination) {
+            sandbox.prepare(api).await?;
+        }
         let functions = Arc::new(functions);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let url = format!("http://{}", listener.local_addr()?);
+        let announced = tables::Announced::new(&data, &database.endpoint(), &url)?;
         let streams = aws_sdk_dynamodbstreams::Client::from_conf(streams_config(&database));
         let reader = StreamReader::new(streams, stream_arn, data.file("stream.json"));
         let (stop, stopped) = watch::channel(false);
@@ -146,7 +154,7 @@ impl Local {
         tasks.spawn(until(&stopped, batches::batch_driver(Arc::clone(&functions), starts)));
         tasks.spawn(until(&stopped, batches::poll_driver(Arc::clone(&functions), options.poll_every)));
         tasks.spawn(serve(listener, functions, stopped));
-        Ok(Self { url, store, sandbox, data, archive, database, stop, tasks })
+        Ok(Self { url, store, sandbox, data, archive, _announced: announced, database, stop, tasks })
     }
 
     /// Where it serves.
@@ -340,12 +348,12 @@ async fn deliver(functions: &Functions, message: Message, queue: &LocalQueue) {
     }
 }
 
-fn dynamodb_config(database: &EmbeddedDynamoDb) -> aws_sdk_dynamodb::Config {
+fn dynamodb_config(endpoint: &str) -> aws_sdk_dynamodb::Config {
     aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("local"))
         .credentials_provider(Credentials::new("local", "local", None, None, "local"))
-        .endpoint_url(database.endpoint())
+        .endpoint_url(endpoint)
         .build()
 }
 

@@ -1,17 +1,23 @@
 //! The providers of the sandbox, as the bundle on one machine has them.
 
 use super::{DataFolder, SecretsFile};
-use crate::CliError;
+use crate::{CliError, connect::ConnectError};
 use certbridge_platform::Env;
+use certbridge_remote::HighLevel as HighLevelClient;
 use certbridge_sandbox::{
     Accredible, Accredit, AccuLynx, Certifylize, Credential, HighLevel, Options as ProviderOptions, Snapshots,
 };
+use certbridge_sync::{grants::Grants, ids::IdMap, ports::DestinationKeys};
+use std::time::Duration;
+
+/// How long one request to the sandbox may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The destination that is told, unless another one is asked for.
 pub const DEFAULT_DESTINATION: &str = "snapshots";
 
 /// The locations that every destination has from the start.
-const LOCATIONS: [(&str, &str); 2] = [("loc_london", "London"), ("loc_lyon", "Lyon")];
+pub(super) const LOCATIONS: [(&str, &str); 2] = [("loc_london", "London"), ("loc_lyon", "Lyon")];
 
 /// The sandbox's providers. 17hats and senders of Standard Webhooks have no API, so there is nothing to play.
 pub struct Sandbox {
@@ -59,6 +65,17 @@ impl Sandbox {
         if self.accredible.credential("100").is_none() {
             self.accredible.put("100", &Credential::new("100").at_location("loc_london"));
         }
+    }
+
+    /// Makes in HighLevel's locations what `certbridge connect highlevel` would.
+    pub(super) async fn prepare<K: DestinationKeys, S: IdMap + Grants>(
+        &self,
+        api: &HighLevelClient<K, S>,
+    ) -> Result<(), CliError> {
+        for (id, _) in LOCATIONS {
+            api.prepare(id, false, PATIENCE).await.map_err(ConnectError::from)?;
+        }
+        Ok(())
     }
 
     /// The environment that names these providers, and which destination is told.

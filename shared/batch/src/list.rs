@@ -315,10 +315,5 @@ fn own_row(row: RecordRow, read_at: Timestamp, now: Timestamp, waiting: Option<I
 
 fn of_store(error: StoreError) -> ListError {
     let class = if error.is_transient() { RemoteClass::Unreachable } else { RemoteClass::Rejected };
-    ListError::Remote(RemoteError {
-        provider: "our tables".to_owned(),
-        class,
-        message: error.to_string(),
-        retry_after: None,
-    })
+    ListError::Remote(RemoteError::new("our tables", class, error.to_string()))
 }

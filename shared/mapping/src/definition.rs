@@ -56,6 +56,10 @@ pub struct SourceDefinition {
     /// Tables for look-ups.
     #[serde(default)]
     pub tables: Tables,
+    /// Bodies to try it with, by their types, as JSON in which `{id}` stands for a record's id and `{now}` for the time.
+    // No part of what a plan's version names: nothing is mapped otherwise because of them.
+    #[serde(default)]
+    pub samples: BTreeMap<String, String>,
 }
 
 /// How records of a kind are read from a source.
@@ -181,6 +185,7 @@ impl SourceDefinition {
             faults.push("retry_status: 400, 408, 409, 425, 429 or a 5xx".into());
         }
         faults.extend(self.rate.into_iter().flat_map(Rate::faults).map(|fault| format!("rate.{fault}")));
+        faults.extend(self.sample_faults());
         faults.extend(self.event.faults(&self.records).into_iter().map(|fault| format!("event.{fault}")));
         for (kind, rules) in &self.records {
             let at = |fault: String| format!("records.{kind}: {fault}");
@@ -276,6 +281,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("sources/17hats.toml", include_str!("../../../config/sources/17hats.toml")),
     ("sources/acculynx.toml", include_str!("../../../config/sources/acculynx.toml")),
     ("sources/standard-webhooks.toml", include_str!("../../../config/sources/standard-webhooks.toml")),
+    ("destinations/highlevel.toml", include_str!("../../../config/destinations/highlevel.toml")),
     ("destinations/snapshots.toml", include_str!("../../../config/destinations/snapshots.toml")),
 ];
 

@@ -4,6 +4,7 @@ use crate::{
     definition::{DefinitionError, name_fault},
     digest::{canonical_json, sha256_hex},
     field::{Fields, Tables, identifier, is_blank, only, record_id},
+    highlevel::HighLevelRules,
     problem::{Problem, Problems, Shape},
     rate::Rate,
     reconciliation::ReconciliationRules,
@@ -41,6 +42,9 @@ pub struct DestinationDefinition {
     /// How it takes several records at once. Without it, it takes one at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchRules>,
+    /// What HighLevel's API wants to know beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highlevel: Option<HighLevelRules>,
     /// How often it may be asked by what can wait: listings and repairs. Without it, as often as it answers.
     // No part of what a plan's version names: it changes nothing of a record.
     #[serde(default, skip_serializing)]
@@ -64,13 +68,16 @@ pub struct ListingRules {
     pub cursor_parameter: String,
     /// Where the answer has the next page's cursor; none there, or null, on the last one.
     pub cursor: JsonPath,
-    /// Where it has the list of items, each an object with the request's fields by their names.
+    /// Where it has the list of items, each an object with the request's fields by their names, in itself or in `fields`.
     pub items: JsonPath,
     /// Where it says how many there are in all, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<JsonPath>,
     /// Where an item has the record's id.
     pub id: JsonPath,
+    /// Where an item has the request's fields, if not in itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<JsonPath>,
 }
 
 /// How a destination takes several records at once: `{"batch_id": .., "records": [..]}`, the records as they stand in
@@ -199,6 +206,9 @@ impl DestinationDefinition {
             faults.extend(rules.faults().into_iter().map(|fault| format!("listings.{kind}: {fault}")));
         }
         faults.extend(self.reconciliation.faults().into_iter().map(|fault| format!("reconciliation: {fault}")));
+        if let Some(rules) = &self.highlevel {
+            faults.extend(rules.faults(self).into_iter().map(|fault| format!("highlevel.{fault}")));
+        }
         faults.extend(self.batch.iter().flat_map(BatchRules::faults).map(|fault| format!("batch: {fault}")));
         faults
     }
@@ -206,7 +216,9 @@ impl DestinationDefinition {
     /// What an item of the destination's listing shows. `None` where no rule says how to read one, and for an item
     /// without an id that a record of ours can have.
     pub fn shown(&self, kind: Kind, item: &Value) -> Option<ShownRecord> {
-        let id = record_id(&self.listings.get(&kind)?.id, item)?;
+        let rules = self.listings.get(&kind)?;
+        let id = record_id(&rules.id, item)?;
+        let item = rules.fields.as_ref().map_or(Some(item), |path| only(path, item)).unwrap_or(&Value::Null);
         let shown = |name: &str| item.get(name).filter(|value| !is_blank(value));
         let fields = self.requests.get(&kind)?.fields.iter().map(|(name, field)| {
             let value = shown(name).map_or(Value::Null, |value| field.as_written(value));

@@ -1,14 +1,14 @@
 //! What a proven delivery says: which event it is, and of which record it speaks.
 
 use crate::{
-    definition::RecordRules,
+    definition::{RecordRules, SourceDefinition},
     digest::sha256_of_parts,
     document::Document,
     either::PathOr,
     field::{OneOrMany, identifier, is_blank},
     problem::{Problem, Problems, Shape},
     record::{Kind, RecordId, RecordKey},
-    verify::{Verified, header_fault, read_timestamp},
+    verify::{Headers, Verified, header_fault, read_timestamp},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -272,7 +272,7 @@ pub struct TypeRule {
 }
 
 impl EventPlace {
-    fn header(&self) -> Option<&str> {
+    pub(crate) fn header(&self) -> Option<&str> {
         match self {
             Self::Path(_) => None,
             Self::Header { header } => Some(header),
@@ -336,7 +336,15 @@ impl Verified<'_> {
     pub fn read(&self) -> Result<Reading, Unreadable> {
         let unreadable = |problems| Unreadable { key: self.key_of_bytes(), problems };
         let document = Document::delivered(self).map_err(unreadable)?;
-        Reader { verified: self, document: document.value(), problems: Vec::new() }.read().map_err(unreadable)
+        let reader = Reader {
+            source: self.source(),
+            headers: self.headers(),
+            body: self.body(),
+            verified: Some(self),
+            document: document.value(),
+            problems: Vec::new(),
+        };
+        reader.read().map_err(unreadable)
     }
 
     /// Whether it is of a subscription that the secret does not list: that list may have changed.
@@ -351,15 +359,44 @@ impl Verified<'_> {
     }
 }
 
+/// What a payload would say if it were a delivery, and proven. Nothing that stores or syncs takes one: that takes a
+/// [`Verified`], which none can become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview(Reading);
+
+impl Preview {
+    /// What it would say.
+    pub fn reading(&self) -> &Reading {
+        &self.0
+    }
+}
+
+impl SourceDefinition {
+    /// What a payload with these headers would say. For whoever writes a definition; by which subscription it came is
+    /// not looked at.
+    ///
+    /// # Errors
+    /// Every problem at once, as of a delivery.
+    pub fn preview(&self, headers: &Headers<'_>, body: &[u8]) -> Result<Preview, Problems> {
+        let document = Document::preview(body)?;
+        let (document, problems) = (document.value(), Vec::new());
+        Reader { source: self, headers, body, verified: None, document, problems }.read().map(Preview)
+    }
+}
+
 struct Reader<'a> {
-    verified: &'a Verified<'a>,
+    source: &'a SourceDefinition,
+    headers: &'a Headers<'a>,
+    body: &'a [u8],
+    /// `None` for a preview.
+    verified: Option<&'a Verified<'a>>,
     document: &'a Value,
     problems: Vec<Problem>,
 }
 
 impl Reader<'_> {
     fn read(mut self) -> Result<Reading, Problems> {
-        let source = self.verified.source();
+        let source = self.source;
         let rules = &source.event;
         let event_type = self.text("type", &rules.type_);
         let rule = match event_type.as_deref().map(|name| (name, rules.types.get(name))) {
@@ -385,7 +422,7 @@ impl Reader<'_> {
         else {
             return Err(Problems(self.problems));
         };
-        let body = self.verified.body();
+        let body = self.body;
         let key = match stated_id {
             Some(id) if rules.id_with_body => {
                 EventKey { source: source.name.clone(), id: sha256_of_parts([id.as_bytes(), body]) }
@@ -431,7 +468,7 @@ impl Reader<'_> {
                     }
                     nodes.first().cloned()
                 }
-                EventPlace::Header { header } => self.verified.headers().only(header).map_or_else(
+                EventPlace::Header { header } => self.headers.only(header).map_or_else(
                     |refusal| {
                         Err(Problem { found: refusal.to_string(), ..Problem::new(field, Shape::Missing, "a text") })
                     },
@@ -455,7 +492,7 @@ impl Reader<'_> {
 
     /// Whether a delivery under this rule does not carry its record.
     fn is_hint(&self, rule: &TypeRule) -> bool {
-        let rules = self.verified.source().records.get(&rule.kind);
+        let rules = self.source.records.get(&rule.kind);
         !rules.is_some_and(|rules| rules.carried_by(self.document))
     }
 
@@ -474,7 +511,7 @@ impl Reader<'_> {
 
     /// The time, with the text that it was read from.
     fn time(&mut self) -> Option<(String, Timestamp)> {
-        let text = self.text("time", &self.verified.source().event.time)?;
+        let text = self.text("time", &self.source.event.time)?;
         let shape = Shape::String(text.chars().count());
         let time = read_timestamp(&text)
             .ok_or_else(|| Problem::new("time", shape, "RFC 3339, or epoch seconds or milliseconds"));
@@ -489,7 +526,7 @@ impl Reader<'_> {
     }
 
     fn check_origin(&mut self) {
-        let Some(origin) = &self.verified.source().event.origin else { return };
+        let Some(origin) = &self.source.event.origin else { return };
         let found = self.find("source", &origin.from);
         let Some(found) = self.keep(found).flatten() else { return };
         if !found.as_str().is_some_and(|text| origin.accept.iter().any(|word| word == text)) {
@@ -500,13 +537,11 @@ impl Reader<'_> {
 
     /// By whose subscription it was sent is not covered by every proof, and so is a matter for a person, not for the sender.
     fn check_subscription(&mut self) {
-        let Some(places) = &self.verified.source().event.subscription else { return };
-        if !self.verified.lists_subscriptions() {
-            return;
-        }
+        let Some(places) = &self.source.event.subscription else { return };
+        let Some(verified) = self.verified.filter(|verified| verified.lists_subscriptions()) else { return };
         let found = self.find("subscription", places);
         let Some(found) = self.keep(found) else { return };
-        if !found.as_ref().and_then(identifier).is_some_and(|id| self.verified.allows_subscription(&id)) {
+        if !found.as_ref().and_then(identifier).is_some_and(|id| verified.allows_subscription(&id)) {
             let wanted = "one of the subscriptions that the secret lists";
             self.problems.push(Problem::new("subscription", Shape::of(found.as_ref()), wanted));
         }

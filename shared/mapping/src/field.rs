@@ -347,7 +347,7 @@ impl Fields {
 }
 
 impl Field {
-    fn on_missing(&self) -> OnMissing {
+    pub(crate) fn on_missing(&self) -> OnMissing {
         self.on_missing.unwrap_or(match (self.required, &self.default) {
             (true, _) => OnMissing::Reject,
             (false, Some(_)) => OnMissing::Default,
@@ -446,7 +446,7 @@ impl Field {
     }
 
     /// The field's value, where it stands in one of `places`.
-    fn value(
+    pub(crate) fn value(
         &self,
         name: &str,
         places: &[Place],
@@ -496,7 +496,7 @@ fn missing_tables<'a>(from: &'a OneOrMany<Place>, tables: &'a Tables) -> impl It
 }
 
 /// What stands at a place.
-enum Found<'a> {
+pub(crate) enum Found<'a> {
     Value(Value),
     Several(usize),
     Nothing(Shape),
@@ -519,7 +519,7 @@ impl Place {
     }
 
     /// What stands there. Null and blank texts are nothing.
-    fn find(&self, document: &Value, tables: &Tables) -> Found<'_> {
+    pub(crate) fn find(&self, document: &Value, tables: &Tables) -> Found<'_> {
         match self {
             Self::Path(path) => single(path, document),
             Self::Lookup { path, table } => match single(path, document) {
@@ -559,7 +559,7 @@ impl Place {
 }
 
 /// The one value that a path finds. Null and blank texts are nothing.
-fn single<'a>(path: &JsonPath, document: &Value) -> Found<'a> {
+pub(crate) fn single<'a>(path: &JsonPath, document: &Value) -> Found<'a> {
     let nodes = path.query(document);
     match nodes.len() {
         0 => Found::Nothing(Shape::Missing),

@@ -22,18 +22,21 @@ pub mod document;
 mod either;
 pub mod event;
 pub mod field;
+pub mod highlevel;
 pub mod plan;
 pub mod polled;
 pub mod problem;
 pub mod rate;
 pub mod reconciliation;
 pub mod record;
+pub mod sample;
+pub mod trace;
 pub mod verify;
 
 pub use definition::{DefinitionError, Definitions, SourceDefinition};
 pub use destination::{DestinationDefinition, Request, ShownRecord};
 pub use document::Document;
-pub use event::{Event, EventKey, Operation, Reading, Unreadable, Version};
+pub use event::{Event, EventKey, Operation, Preview, Reading, Unreadable, Version};
 pub use plan::{Difference, ListedRecord, Plan, PlanVersion};
 pub use polled::PolledEvent;
 pub use problem::{Problem, Problems, Shape};
@@ -43,4 +46,6 @@ pub use record::{
     Certificate, CertificateStatus, Customer, Invoice, InvoiceStatus, Kind, Location, Presence, Record, RecordId,
     RecordKey,
 };
+pub use sample::Sample;
+pub use trace::Traced;
 pub use verify::{Delivery, Headers, Keys, Refusal, Verified};

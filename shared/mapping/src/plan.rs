@@ -75,8 +75,12 @@ pub struct Plan {
 impl Plan {
     /// The plan from a source to a destination.
     pub fn new(source: Arc<SourceDefinition>, destination: Arc<DestinationDefinition>) -> Self {
-        let to = (&destination.name, &destination.requests, &destination.tables);
-        let decides = canonical_json(&(&source.records, &source.tables, to));
+        let (from, to) =
+            ((&source.records, &source.tables), (&destination.name, &destination.requests, &destination.tables));
+        let decides = match &destination.highlevel {
+            None => canonical_json(&(from.0, from.1, to)),
+            Some(rules) => canonical_json(&(from.0, from.1, to, rules)),
+        };
         let version = PlanVersion(sha256_hex(decides.as_bytes())[..16].to_owned());
         Self { source, destination, version }
     }

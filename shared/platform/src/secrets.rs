@@ -14,9 +14,9 @@ use crate::keys::{ApiKeyring, Caller, Denied};
 use certbridge_mapping::Keys;
 use certbridge_sync::{
     StoreError,
-    ports::{ApiKeys, Runtime},
+    ports::{ApiKeys, Credentials, DestinationKeys, Runtime},
 };
-use content::{ApiKeyPart, SigningPart};
+use content::{ApiKeyPart, DestinationPart, SigningPart};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -264,6 +264,12 @@ impl<P: SecretProvider, R: Runtime> ApiKeys for Secrets<P, R> {
 
     fn refused(&self, secret: &str) {
         Secrets::refused(self, secret);
+    }
+}
+
+impl<P: SecretProvider, R: Runtime> DestinationKeys for Secrets<P, R> {
+    async fn credentials(&self, secret: &str) -> Result<Option<Credentials>, StoreError> {
+        Ok(self.part(secret, |part: DestinationPart| Some(part.into_credentials())).await?)
     }
 }
 

@@ -6,9 +6,10 @@ use certbridge_sync::{
     ports::ApiKeys,
 };
 use jiff::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
     Certificate, Client, Method, StatusCode, Url,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
     redirect, retry,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -24,6 +25,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Shorter than the five seconds that common servers wait: a request on a connection that was closed meanwhile is one of
 /// which nobody knows whether it arrived.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// The media type of a form.
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
 /// The client could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +50,16 @@ pub(crate) struct Call<'a> {
     /// How the key stands in the `Authorization` header.
     pub(crate) authorization: fn(&str) -> String,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Option<&'a Value>,
+    pub(crate) body: Option<Body<'a>>,
+}
+
+/// What a request carries.
+#[derive(Clone, Copy)]
+pub(crate) enum Body<'a> {
+    /// JSON.
+    Json(&'a Value),
+    /// The members of a form.
+    Form(&'a [(&'a str, &'a str)]),
 }
 
 /// An answer, whatever its status.
@@ -100,19 +113,7 @@ impl Http {
         let deadline = Instant::now() + timeout;
         let no_time = |_| error(provider, RemoteClass::Unreachable, "no time was left to send it");
         let key = timeout_at(deadline, api_key(keys, provider)).await.map_err(no_time)??;
-        if Instant::now() >= deadline {
-            return Err(error(provider, RemoteClass::Unreachable, "no time was left to send it"));
-        }
-        let mut request = self.client.request(call.method, call.url).headers(call.headers);
-        // Without a key, the provider decides: behind a private gateway there may be none.
-        if let Some(key) = &key {
-            request = request.header(AUTHORIZATION, authorization(provider, call.authorization, key)?);
-        }
-        if let Some(body) = call.body {
-            request = request.json(body);
-        }
-        let late = |_| error(provider, RemoteClass::Unanswered, "no whole answer in time");
-        let answer = timeout_at(deadline, exchange(provider, request)).await.map_err(late)??;
+        let answer = self.send_with(key.as_ref(), call, deadline).await?;
         if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             keys.refused(provider);
             if key.is_none() {
@@ -120,6 +121,31 @@ impl Http {
             }
         }
         Ok(answer)
+    }
+
+    /// Sends a request with a key that is at hand, once, and reads the answer, all until `deadline`.
+    pub(crate) async fn send_with(
+        &self,
+        key: Option<&SecretString>,
+        call: Call<'_>,
+        deadline: Instant,
+    ) -> Result<Answer, RemoteError> {
+        let provider = call.provider;
+        if Instant::now() >= deadline {
+            return Err(error(provider, RemoteClass::Unreachable, "no time was left to send it"));
+        }
+        let mut request = self.client.request(call.method, call.url).headers(call.headers);
+        // Without a key, the provider decides: behind a private gateway there may be none.
+        if let Some(key) = key {
+            request = request.header(AUTHORIZATION, authorization(provider, call.authorization, key)?);
+        }
+        request = match call.body {
+            None => request,
+            Some(Body::Json(body)) => request.json(body),
+            Some(Body::Form(members)) => request.header(CONTENT_TYPE, FORM).body(form(members)),
+        };
+        let late = |_| error(provider, RemoteClass::Unanswered, "no whole answer in time");
+        timeout_at(deadline, exchange(provider, request)).await.map_err(late)?
     }
 
     /// The error that an answer which is no success stands for.
@@ -130,7 +156,29 @@ impl Http {
 
 /// An error of a class, with nothing to wait for.
 pub(crate) fn error(provider: &str, class: RemoteClass, message: impl Into<String>) -> RemoteError {
-    RemoteError { provider: provider.to_owned(), class, message: message.into(), retry_after: None }
+    RemoteError::new(provider, class, message)
+}
+
+/// The destination's own id of the request, if it gives one that a log can hold.
+pub(crate) fn request_id(answer: &Answer) -> Option<String> {
+    let header = answer.headers.get("x-request-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let member = || {
+        let body: Value = serde_json::from_slice(&answer.body).ok()?;
+        let id = ["traceId", "request_id"].iter().find_map(|name| body.get(name)?.as_str())?;
+        Some(id.to_owned())
+    };
+    header.filter(|id| is_plain_id(id)).or_else(|| member().filter(|id| is_plain_id(id)))
+}
+
+/// Whether a log can hold it.
+pub(crate) fn is_plain_id(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn form(members: &[(&str, &str)]) -> String {
+    let escaped = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let members: Vec<_> = members.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value))).collect();
+    members.join("&")
 }
 
 async fn api_key(keys: &impl ApiKeys, provider: &str) -> Result<Option<SecretString>, RemoteError> {

@@ -3,7 +3,8 @@
 //! ```text
 //! HttpSources (Sources) ---+
 //!                          +--> Http: one client, one attempt, one bounded answer --> RemoteError by its class
-//! Snapshots (Destination) -+
+//! HttpDestination ---------+
+//!   Snapshots, or HighLevel
 //! ```
 //!
 //! What holds for every request: one attempt (who tries again is decided by the use cases), within the time given, over
@@ -16,8 +17,11 @@
 mod accredible;
 mod acculynx;
 mod address;
+mod destination;
+pub mod highlevel;
 mod http;
 mod listing;
+mod location_list;
 mod nearest;
 mod refusal;
 mod snapshots;
@@ -25,6 +29,8 @@ mod sources;
 pub mod subscriptions;
 
 pub use address::BaseUrlError;
+pub use destination::HttpDestination;
+pub use highlevel::HighLevel;
 pub use http::{Http, HttpError, MAX_ANSWER_BYTES};
 pub use refusal::MAX_RETRY_AFTER;
 pub use snapshots::Snapshots;

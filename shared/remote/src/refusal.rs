@@ -33,12 +33,7 @@ pub(crate) fn refusal(
     if !names.is_empty() {
         message = format!("{}, {label} {names}", message.trim_end());
     }
-    RemoteError {
-        provider: provider.to_owned(),
-        class,
-        message: message.trim_end().to_owned(),
-        retry_after: retry_after(headers, now),
-    }
+    RemoteError { retry_after: retry_after(headers, now), ..RemoteError::new(provider, class, message.trim_end()) }
 }
 
 /// What may be repeated of the reason that an answer gives for refusing one record of several.

@@ -2,9 +2,9 @@
 
 use crate::{
     address::{BaseUrl, BaseUrlError},
-    http::{Answer, Call, Http, error},
+    http::{Answer, Body, Call, Http, error, is_plain_id, request_id},
     listing::{self, Parts},
-    nearest::nearest,
+    location_list::{Listing, LocationList},
     refusal::reason,
 };
 use certbridge_mapping::{
@@ -15,8 +15,6 @@ use certbridge_sync::{
     error::{RemoteClass, RemoteError},
     ports::{ApiKeys, Destination, ListError, LocationCheck, Page, Pushed},
 };
-use futures::lock::Mutex;
-use jiff::{SignedDuration, Timestamp};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::{
     StatusCode,
@@ -28,16 +26,9 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
-use tokio::time::{Instant, timeout};
 
 /// What the key must be allowed to do to list the locations.
 const LOCATION_SCOPE: &str = "saas/location.read";
-
-/// How long the list of locations is believed.
-const FRESH: SignedDuration = SignedDuration::from_mins(10);
-
-/// How long it is believed that a location is not on the list: a new one is worth another look.
-const FRESH_MISS: SignedDuration = SignedDuration::from_mins(1);
 
 /// What cannot stand in the `Idempotency-Key` header as it is; an id may hold any letter.
 const HEADER: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
@@ -49,21 +40,7 @@ pub struct Snapshots<K> {
     base: BaseUrl,
     provider: String,
     definition: RwLock<Arc<DestinationDefinition>>,
-    locations: Mutex<Option<Cached>>,
-}
-
-/// The locations as they were read.
-struct Cached {
-    read_at: Timestamp,
-    /// `None`: there is no list to read.
-    listing: Option<Listing>,
-}
-
-struct Listing {
-    /// The locations' names, by their ids.
-    names: BTreeMap<String, String>,
-    /// Whether there are no others.
-    complete: bool,
+    locations: LocationList,
 }
 
 impl<K: ApiKeys> Snapshots<K> {
@@ -79,7 +56,7 @@ impl<K: ApiKeys> Snapshots<K> {
             base: BaseUrl::parse(&provider, base_url)?,
             provider,
             definition: RwLock::new(Arc::new(definition.clone())),
-            locations: Mutex::new(None),
+            locations: LocationList::default(),
         })
     }
 
@@ -99,7 +76,7 @@ impl<K: ApiKeys> Snapshots<K> {
         let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         headers.extend(idempotency_key.map(|key| (HeaderName::from_static("idempotency-key"), key)));
         let authorization: fn(&str) -> String = |key| format!("Bearer {key}");
-        let call = Call { provider: &self.provider, method, url, authorization, headers, body };
+        let call = Call { provider: &self.provider, method, url, authorization, headers, body: body.map(Body::Json) };
         self.http.send(&self.keys, call, timeout).await
     }
 
@@ -228,39 +205,7 @@ impl<K: ApiKeys> Destination for Snapshots<K> {
     async fn check_location(&self, location_id: &str, limit: Duration) -> Result<LocationCheck, RemoteError> {
         let definition = self.definition();
         let Some(path) = &definition.locations_path else { return Ok(LocationCheck::Unchecked) };
-        let started = Instant::now();
-        // Held while the list is read, so that many who miss at once read it once.
-        let lock = timeout(limit, self.locations.lock()).await;
-        let mut cached = lock.map_err(|_| self.error(RemoteClass::Unreachable, "somebody else reads the locations"))?;
-        if let Some(check) = cached.as_ref().and_then(|cached| cached.check(location_id, self.http.now())) {
-            return Ok(check);
-        }
-        let listing = self.list(path, limit.saturating_sub(started.elapsed())).await?;
-        let told = cached.as_ref().is_some_and(|cached| cached.listing.is_none());
-        if listing.is_none() && !told {
-            tracing::warn!(provider = self.provider, path, "lists no locations: they are not checked");
-        }
-        let check = says(listing.as_ref(), location_id);
-        *cached = Some(Cached { read_at: self.http.now(), listing });
-        Ok(check)
-    }
-}
-
-impl Cached {
-    /// Whether the location is there, if what was read is fresh enough to say so.
-    fn check(&self, location_id: &str, now: Timestamp) -> Option<LocationCheck> {
-        let check = says(self.listing.as_ref(), location_id);
-        let fresh = if matches!(check, LocationCheck::Unknown { .. }) { FRESH_MISS } else { FRESH };
-        // A clock that was set back proves nothing.
-        (SignedDuration::ZERO..fresh).contains(&now.duration_since(self.read_at)).then_some(check)
-    }
-}
-
-fn says(listing: Option<&Listing>, location_id: &str) -> LocationCheck {
-    match listing {
-        Some(listing) if listing.names.contains_key(location_id) => LocationCheck::Known,
-        Some(listing) if listing.complete => LocationCheck::Unknown { nearest: nearest(&listing.names, location_id) },
-        _ => LocationCheck::Unchecked,
+        self.locations.check(&self.http, &self.provider, location_id, limit, |left| self.list(path, left)).await
     }
 }
 
@@ -303,22 +248,6 @@ fn has_more(value: &Value, items: usize) -> bool {
                 .iter()
                 .any(|name| place.get(name).and_then(Value::as_u64).is_some_and(|total| total > items as u64))
     })
-}
-
-/// The destination's own id of the request, if it gives one that a log can hold.
-fn request_id(answer: &Answer) -> Option<String> {
-    let header = answer.headers.get("x-request-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let member = || {
-        let body: Value = serde_json::from_slice(&answer.body).ok()?;
-        let id = ["traceId", "request_id"].iter().find_map(|name| body.get(name)?.as_str())?;
-        Some(id.to_owned())
-    };
-    header.filter(|id| is_plain_id(id)).or_else(|| member().filter(|id| is_plain_id(id)))
-}
-
-/// Whether a log can hold it.
-fn is_plain_id(id: &str) -> bool {
-    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::{
     accredible, acculynx,
     address::{BaseUrl, BaseUrlError},
-    http::{Answer, Call, Http, error},
+    http::{Answer, Body, Call, Http, error},
     listing::{self, Parts},
 };
 use certbridge_mapping::{
@@ -75,7 +75,7 @@ impl<K: ApiKeys> HttpSources<K> {
             url,
             authorization: authorization(source),
             headers: HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]),
-            body,
+            body: body.map(Body::Json),
         };
         self.http.send(&self.keys, call, timeout).await
     }

@@ -18,7 +18,8 @@ use certbridge_sync::{
 };
 
 const BREAKER: &str = "breaker#";
-const DEFINITION: &str = "definition#";
+/// Before a definition's file, in its sort key.
+pub(crate) const DEFINITION: &str = "definition#";
 
 /// Takes in one row. Rows of other kinds are left to newer versions, and a breaker that cannot be read counts as closed:
 /// neither may keep a function from starting.
@@ -48,14 +49,6 @@ impl Control for DynamoStore {
 }
 
 impl DynamoStore {
-    /// Puts a definition into force; `None` takes it out again.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be written.
-    pub async fn set_definition(&self, file: &str, toml: Option<&str>) -> Result<(), StoreError> {
-        self.set_control(format!("{DEFINITION}{file}"), toml.map(text)).await
-    }
-
     async fn set_control(&self, name: String, value: Option<AttributeValue>) -> Result<(), StoreError> {
         let (table, name) = (&self.tables.state, text(name));
         match value {

@@ -8,8 +8,11 @@ mod batches;
 mod call;
 mod change;
 mod control;
+mod definitions;
 #[cfg(feature = "sfn")]
 mod executions;
+mod grants;
+mod ids;
 mod inbox;
 mod item;
 mod poll;
@@ -19,6 +22,7 @@ mod records;
 mod scan;
 pub mod schema;
 
+pub use definitions::{BrokenHistory, ChangeError, DefinitionChange, DefinitionEntry, verify_history};
 #[cfg(feature = "sfn")]
 pub use executions::SfnExecutions;
 pub use inbox::inbox_row;

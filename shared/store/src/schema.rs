@@ -43,13 +43,21 @@ pub const CONTROL: &str = "control";
 
 /// The partition of the state table in which all batches stand, by when they were asked for.
 pub const BATCHES: &str = "batches";
+/// The partitions of the state table that hold a definition's history, before its file.
+pub const HISTORY: &str = "definitions#";
 /// The partition of the state table that says how far each source has been polled.
 pub const POLLS: &str = "polls";
+
+/// The partition of the state table in which the OAuth grants stand.
+pub const GRANTS: &str = "grants";
+/// What the partition of a record's ids at the destination is called: this, and the record's key.
+pub const IDS: &str = "ids#";
 
 /// The names of the attributes. Times are RFC 3339 texts, except those that DynamoDB compares.
 pub mod attribute {
     /// The partition key of every table: an event's key, a record's key; of state, [`CONTROL`](super::CONTROL),
-    /// [`BATCHES`](super::BATCHES), `batch#{id}` or `turn`.
+    /// [`BATCHES`](super::BATCHES), [`POLLS`](super::POLLS), [`GRANTS`](super::GRANTS), [`HISTORY`](super::HISTORY)`{file}`,
+    /// `batch#{id}`, `ids#{record}` or `turn`.
     pub const PK: &str = "pk";
     /// The sort key of audit (a number, the sequence) and state (a text).
     pub const SK: &str = "sk";
@@ -87,7 +95,7 @@ pub mod attribute {
     pub const FENCE: &str = "fence";
     /// records: the fence of the last claim that ended without doubt.
     pub const CLEAN_FENCE: &str = "clean_fence";
-    /// records: who works on it. state: the batch that runs.
+    /// records: who works on it. state: the batch that runs, or who renews a grant.
     pub const LEASE_OWNER: &str = "lease_owner";
     /// records: until when; epoch milliseconds, rounded up.
     pub const LEASE_UNTIL: &str = "lease_until";
@@ -111,11 +119,11 @@ pub mod attribute {
     /// records, in the state: when it was committed.
     pub const SYNCED_AT: &str = "synced_at";
 
-    /// audit: the whole row, as canonical JSON.
+    /// audit, state (a definition's history): the whole row, as canonical JSON.
     pub const ROW: &str = "row";
-    /// audit: when.
+    /// audit, state (a definition's history): when.
     pub const TIME: &str = "time";
-    /// audit: the row's hash.
+    /// audit, state (a definition's history): the row's hash.
     pub const HASH: &str = "hash";
 
     /// state: a definition's TOML, or the JSON of a breaker, a batch or a poll's mark.
@@ -135,6 +143,26 @@ pub mod attribute {
     pub const REPAIRED: &str = "repaired";
     /// state: how often a poll's mark has been written.
     pub const REVISION: &str = "revision";
+
+    /// state, of a record: its id at the destination.
+    pub const ID: &str = "id";
+    /// state, of a record: when something was about to be made for it at the destination.
+    pub const BEGUN_AT: &str = "begun_at";
+
+    /// state, in a grant: what opens the API.
+    pub const ACCESS_TOKEN: &str = "access_token";
+    /// state, in a grant: what gives the next one.
+    pub const REFRESH_TOKEN: &str = "refresh_token";
+    /// state, in a grant: when it was given.
+    pub const ISSUED_AT: &str = "issued_at";
+    /// state, in a grant: when the access token ends. The grant itself never expires.
+    pub const ENDS_AT: &str = "ends_at";
+    /// state, in a grant: the company that it is for.
+    pub const COMPANY_ID: &str = "company_id";
+    /// state, in a grant: the location that it is for.
+    pub const LOCATION_ID: &str = "location_id";
+    /// state, in a grant: why it can be renewed no more.
+    pub const NEEDS_PERSON: &str = "needs_person";
 }
 
 use attribute::{EXPIRES_AT, NEXT_AT, OPEN, PK, SK};

@@ -36,6 +36,8 @@ pub struct RemoteError {
     pub message: String,
     /// How long the provider asks us to wait.
     pub retry_after: Option<Duration>,
+    /// What it may have left behind, where its class does not say so: it only asked, or other requests went before it.
+    pub left: Option<Effect>,
 }
 
 /// What became of a request that failed.
@@ -68,6 +70,11 @@ pub enum RemoteClass {
 }
 
 impl RemoteError {
+    /// An error of a class, with nothing to wait for, and the effect that the class has.
+    pub fn new(provider: impl Into<String>, class: RemoteClass, message: impl Into<String>) -> Self {
+        Self { provider: provider.into(), class, message: message.into(), retry_after: None, left: None }
+    }
+
     /// Whether trying again can help.
     pub fn is_transient(&self) -> bool {
         self.class != RemoteClass::Rejected
@@ -75,11 +82,11 @@ impl RemoteError {
 
     /// Whether the request may have had, or may yet have, an effect.
     pub fn effect(&self) -> Effect {
-        match self.class {
+        self.left.unwrap_or(match self.class {
             RemoteClass::Unanswered => Effect::PossibleLater,
             RemoteClass::Failed | RemoteClass::Unusable => Effect::Possible,
             _ => Effect::None,
-        }
+        })
     }
 }
 

@@ -19,6 +19,8 @@ pub mod breaker;
 pub mod checkpoint;
 pub mod error;
 pub mod event;
+pub mod grants;
+pub mod ids;
 pub mod in_force;
 #[cfg(feature = "memory")]
 pub mod memory;

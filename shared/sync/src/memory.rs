@@ -5,6 +5,8 @@ use crate::{
     batches::{BatchId, BatchProgress, BatchRow, BatchStep, Batches, Registered, Turn},
     breaker::BreakerState,
     error::StoreError,
+    grants::{Grant, GrantRow, Grants, Taken},
+    ids::{DestinationId, DestinationIds, IdMap},
     poll::{PollMark, PollMarks},
     ports::{Breakers, ClaimError, CommitError, Inbox, Inserted, Overdue, Records, Scan, Scanned},
     row::{Claim, Commit, InboxRow, InboxState, Lease, RecordRow, Release, Reschedule},
@@ -30,6 +32,8 @@ struct Tables {
     steps: BTreeMap<BatchId, Steps>,
     turn: Option<(String, Timestamp)>,
     poll_marks: BTreeMap<(String, Kind), PollMark>,
+    ids: BTreeMap<RecordKey, DestinationIds>,
+    grants: BTreeMap<String, GrantRow>,
     writes: u64,
 }
 
@@ -342,6 +346,83 @@ impl PollMarks for MemoryStore {
         }
         tables.poll_marks.insert(place, mark.clone());
         Ok(true)
+    }
+}
+
+impl IdMap for MemoryStore {
+    async fn ids(&self, key: &RecordKey) -> Result<DestinationIds, StoreError> {
+        Ok(self.lock().ids.get(key).cloned().unwrap_or_default())
+    }
+
+    async fn begin_id(
+        &self,
+        key: &RecordKey,
+        role: &str,
+        stale: Option<&str>,
+        at: Timestamp,
+    ) -> Result<Option<String>, StoreError> {
+        let mut tables = self.write();
+        let ids = tables.ids.entry(key.clone()).or_default();
+        let other = ids.get(role).and_then(DestinationId::known).filter(|known| Some(*known) != stale);
+        if let Some(other) = other {
+            return Ok(Some(other.to_owned()));
+        }
+        ids.insert(role.to_owned(), DestinationId::Begun { at });
+        Ok(None)
+    }
+
+    async fn set_id(&self, key: &RecordKey, role: &str, id: &str, stale: Option<&str>) -> Result<String, StoreError> {
+        let mut tables = self.write();
+        let ids = tables.ids.entry(key.clone()).or_default();
+        let other = ids.get(role).and_then(DestinationId::known).filter(|known| Some(*known) != stale);
+        if let Some(other) = other {
+            return Ok(other.to_owned());
+        }
+        ids.insert(role.to_owned(), DestinationId::Known(id.to_owned()));
+        Ok(id.to_owned())
+    }
+}
+
+impl Grants for MemoryStore {
+    async fn grant(&self, name: &str) -> Result<Option<GrantRow>, StoreError> {
+        Ok(self.lock().grants.get(name).cloned())
+    }
+
+    async fn take_grant(&self, name: &str, seen: u64, lease: &Lease, now: Timestamp) -> Result<Taken, StoreError> {
+        let mut tables = self.write();
+        let Some(row) = tables.grants.get_mut(name) else { return Ok(Taken::Gone) };
+        let leased = row.lease.as_ref().is_some_and(|held| held.until >= now);
+        if row.fence == seen && !leased && row.needs_person.is_none() {
+            row.fence += 1;
+            row.lease = Some(lease.clone());
+            return Ok(Taken::Mine(row.clone()));
+        }
+        let mine = row.fence == seen + 1 && row.lease.as_ref().is_some_and(|held| held.owner == lease.owner);
+        Ok(if mine { Taken::Mine(row.clone()) } else { Taken::Others(row.clone()) })
+    }
+
+    async fn renew_grant(&self, name: &str, fence: u64, grant: &Grant) -> Result<bool, StoreError> {
+        let mut tables = self.write();
+        let row = tables.grants.get_mut(name).filter(|row| row.fence == fence);
+        let renewed = row.map(|row| (row.grant, row.lease) = (grant.clone(), None));
+        Ok(renewed.is_some())
+    }
+
+    async fn give_up_grant(&self, name: &str, fence: u64, needs_person: Option<&str>) -> Result<(), StoreError> {
+        let mut tables = self.write();
+        if let Some(row) = tables.grants.get_mut(name).filter(|row| row.fence == fence) {
+            row.lease = None;
+            row.needs_person = needs_person.map(str::to_owned).or(row.needs_person.take());
+        }
+        Ok(())
+    }
+
+    async fn put_grant(&self, name: &str, grant: &Grant) -> Result<(), StoreError> {
+        let mut tables = self.write();
+        let fence = tables.grants.get(name).map_or(0, |row| row.fence) + 1;
+        let row = GrantRow { grant: grant.clone(), fence, lease: None, needs_person: None };
+        tables.grants.insert(name.to_owned(), row);
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use certbridge_mapping::{
 use jiff::{Timestamp, civil::Date};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 /// Time and randomness.
 pub trait Runtime: Send + Sync {
@@ -313,6 +313,33 @@ impl<K: ApiKeys> ApiKeys for Arc<K> {
 
     fn refused(&self, secret: &str) {
         K::refused(self, secret);
+    }
+}
+
+/// What we hold for a destination of several locations, each of which may have a key of its own.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    /// The key for every location that has none of its own.
+    pub api_key: Option<SecretString>,
+    /// Our OAuth client, where there is no key.
+    pub client: Option<(String, SecretString)>,
+    /// The company, where the API asks for it.
+    pub company_id: Option<String>,
+    /// The location of records that name none.
+    pub default_location: Option<String>,
+    /// The locations that have a key of their own, by their ids.
+    pub locations: BTreeMap<String, SecretString>,
+}
+
+/// What we hold for a destination, all of it.
+pub trait DestinationKeys: ApiKeys {
+    /// What stands in the secret of this name; `None` if there is none.
+    fn credentials(&self, secret: &str) -> impl Future<Output = Result<Option<Credentials>, StoreError>> + Send;
+}
+
+impl<K: DestinationKeys> DestinationKeys for Arc<K> {
+    async fn credentials(&self, secret: &str) -> Result<Option<Credentials>, StoreError> {
+        K::credentials(self, secret).await
     }
 }
 

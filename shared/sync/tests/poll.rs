@@ -104,7 +104,7 @@ fn page(items: &[(&str, &str)], next: Option<&str>) -> Answer {
 }
 
 fn remote(class: RemoteClass) -> RemoteError {
-    RemoteError { provider: "sources/accredible".into(), class, message: "as told".into(), retry_after: None }
+    RemoteError::new("sources/accredible", class, "as told")
 }
 
 fn refused() -> Answer {

@@ -9,7 +9,7 @@ use certbridge_platform::{
     definitions,
     secrets::{AUDIT, SecretError, SecretProvider, Secrets},
 };
-use certbridge_remote::{BaseUrlError, Http, HttpError, HttpSources, Snapshots};
+use certbridge_remote::{BaseUrlError, Http, HttpDestination, HttpError, HttpSources};
 use certbridge_store::{DynamoStore, Tables};
 use certbridge_sync::{
     Engine, InForce, Plans, Settings, StoreError, audit::Redactor, breaker::BreakerBoard, in_force::Control,
@@ -23,9 +23,11 @@ use std::sync::Arc;
 /// The secrets of one process.
 pub type SharedSecrets<P> = Arc<Secrets<P, SystemRuntime>>;
 
+/// The destination over HTTP; `P` holds the secrets.
+pub type LiveDestination<P> = HttpDestination<SharedSecrets<P>, DynamoStore>;
+
 /// The engine on DynamoDB and HTTP; `P` holds the secrets, `Q` is the retry queue.
-pub type LiveEngine<P, Q> =
-    Engine<DynamoStore, HttpSources<SharedSecrets<P>>, Snapshots<SharedSecrets<P>>, Q, SystemRuntime>;
+pub type LiveEngine<P, Q> = Engine<DynamoStore, HttpSources<SharedSecrets<P>>, LiveDestination<P>, Q, SystemRuntime>;
 
 /// Why an engine cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,9 @@ pub enum WiringError {
     /// No definition has the destination's name.
     #[error("there is no definition of the destination {0}")]
     Destination(String),
+    /// Neither its definition nor the environment says where it is.
+    #[error("the destination {0} has no base_url")]
+    NoAddress(String),
     /// The state table cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -57,7 +62,8 @@ pub enum WiringError {
 #[derive(Debug, Clone)]
 pub struct Destination {
     name: String,
-    url: String,
+    /// Where it is, if not where its definition says.
+    url: Option<String>,
 }
 
 impl Destination {
@@ -70,9 +76,36 @@ impl Destination {
     }
 
     fn of(vars: &mut Reader<'_>) -> Self {
-        let name = vars.one_of("DESTINATION", &["snapshots"]).to_owned();
-        let url = vars.url("SNAPSHOTS_URL").unwrap_or_else(|| vars.required("SNAPSHOTS_URL"));
+        let name = vars.one_of("DESTINATION", &["snapshots", "highlevel"]).to_owned();
+        let url = match name.as_str() {
+            "highlevel" => vars.url("HIGHLEVEL_URL"),
+            _ => Some(vars.url("SNAPSHOTS_URL").unwrap_or_else(|| vars.required("SNAPSHOTS_URL"))),
+        };
         Self { name, url }
+    }
+
+    /// Its definition's name, which is also that of its secret.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The destination itself, by its definition.
+    ///
+    /// # Errors
+    /// No definition, or no address that can be used.
+    pub fn start<P: SecretProvider>(
+        &self,
+        definitions: &Definitions,
+        http: Http,
+        secrets: SharedSecrets<P>,
+        store: DynamoStore,
+    ) -> Result<LiveDestination<P>, WiringError> {
+        let definition = definitions.destination(&self.name);
+        let definition = definition.ok_or_else(|| WiringError::Destination(self.name.clone()))?;
+        let url = self.url.as_ref().or(definition.base_url.as_ref());
+        let url = url.ok_or_else(|| WiringError::NoAddress(self.name.clone()))?;
+        let owner = format!("{:032x}", SystemRuntime.random());
+        Ok(HttpDestination::new(http, secrets, store, url, definition, owner)?)
     }
 }
 
@@ -133,7 +166,6 @@ pub async fn engine<P: SecretProvider, Q>(
     let current = in_force.current();
     definitions::report(&current, metrics);
     let plans = Plans::new(&current, &destination.name).ok_or(WiringError::Destination(destination.name.clone()))?;
-    let definition = current.destination(&destination.name).ok_or(WiringError::Destination(destination.name))?;
     let audit = secrets.audit().await?.and_then(|audit| audit.digest_key).ok_or(WiringError::NoDigestKey)?;
     let http = Http::new()?;
     let sources = HttpSources::new(http.clone(), Arc::clone(&secrets), env.ending_with("_URL"));
@@ -141,10 +173,11 @@ pub async fn engine<P: SecretProvider, Q>(
         tracing::error!(%error, "a source's address is broken, and the source off");
         metrics.count("DefinitionBroken", &[]);
     }
+    let destination = destination.start(&current, http, secrets, store.clone())?;
     Ok(Engine {
         store,
         sources,
-        destination: Snapshots::new(http, secrets, &destination.url, definition)?,
+        destination,
         queue,
         runtime: SystemRuntime,
         in_force,

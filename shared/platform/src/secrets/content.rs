@@ -1,8 +1,10 @@
 //! What stands in the secrets. Each reader takes the part that it wants; other members are left alone.
 
 use certbridge_mapping::Keys;
+use certbridge_sync::ports::Credentials;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
 
 /// `{"signing": ".." or [..], "subscriptions": [..]}` of a source.
 #[derive(Deserialize)]
@@ -43,6 +45,34 @@ pub(super) struct ApiKeyPart {
 impl ApiKeyPart {
     pub(super) fn into_key(self) -> Option<SecretString> {
         self.api_key
+    }
+}
+
+/// `{"api_key": ".."}` or `{"client_id": "..", "client_secret": ".."}` of a destination, and which locations it is for.
+#[derive(Deserialize)]
+pub(super) struct DestinationPart {
+    #[serde(default, deserialize_with = "secret")]
+    api_key: Option<SecretString>,
+    client_id: Option<String>,
+    #[serde(default, deserialize_with = "secret")]
+    client_secret: Option<SecretString>,
+    company_id: Option<String>,
+    default_location: Option<String>,
+    #[serde(default)]
+    locations: BTreeMap<String, String>,
+}
+
+impl DestinationPart {
+    pub(super) fn into_credentials(self) -> Credentials {
+        let given = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let keys = self.locations.into_iter().filter_map(|(id, key)| Some((id, given(Some(key))?.into())));
+        Credentials {
+            api_key: self.api_key,
+            client: given(self.client_id).zip(self.client_secret),
+            company_id: given(self.company_id),
+            default_location: given(self.default_location),
+            locations: keys.collect(),
+        }
     }
 }
 

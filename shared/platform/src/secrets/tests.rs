@@ -70,6 +70,27 @@ async fn reads_one_key_or_several() {
 }
 
 #[tokio::test]
+async fn reads_what_a_destination_of_several_locations_wants() {
+    let whole = r#"{"api_key": " ", "client_id": " id ", "client_secret": "s-secret", "company_id": "c",
+        "default_location": "", "locations": {"a": "a-secret", "b": " "}}"#;
+    let (_, _, secrets) = setup(whole);
+    let credentials = secrets.credentials("destinations/x").await.unwrap().unwrap();
+    assert!(credentials.api_key.is_none() && credentials.default_location.is_none());
+    let (id, client_secret) = credentials.client.as_ref().unwrap();
+    assert_eq!((id.as_str(), client_secret.expose_secret()), ("id", "s-secret"));
+    assert_eq!(credentials.company_id.as_deref(), Some("c"));
+    assert_eq!(credentials.locations.keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(credentials.locations["a"].expose_secret(), "a-secret");
+    assert!(!format!("{credentials:?}").contains("-secret"));
+
+    let (_, _, secrets) = setup(r#"{"client_id": "id", "api_key": "k"}"#);
+    let credentials = secrets.credentials("destinations/x").await.unwrap().unwrap();
+    assert!(credentials.client.is_none() && credentials.api_key.is_some() && credentials.locations.is_empty());
+    let (_, _, secrets) = setup(r#"{"locations": {"a": 5}}"#);
+    assert!(secrets.credentials("destinations/x").await.is_err());
+}
+
+#[tokio::test]
 async fn a_secret_is_fetched_once_and_again_after_four_minutes() {
     let (fake, clock, secrets) = setup(r#"{"signing": "a"}"#);
     for _ in 0..3 {

@@ -6,7 +6,7 @@ mod acculynx;
 
 use crate::{
     address::BaseUrl,
-    http::{Answer, Call, Http, error},
+    http::{Answer, Body, Call, Http, error},
 };
 use certbridge_mapping::SourceDefinition;
 use certbridge_sync::{
@@ -228,7 +228,7 @@ impl<K: ApiKeys> Subscriptions<K> {
                 Authorization::Plain => str::to_owned,
             },
             headers: HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]),
-            body,
+            body: body.map(Body::Json),
         };
         Ok(self.http.send(&self.keys, call, TIMEOUT).await?)
     }

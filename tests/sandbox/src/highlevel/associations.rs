@@ -106,6 +106,15 @@ impl Inner {
     }
 }
 
+/// `DELETE /associations/relations/{id}`.
+pub(super) fn unrelate(inner: &Inner, call: &Call) -> Result<Answer, Refusal> {
+    let location = call.wanted("locationId")?;
+    call.may_use(location)?;
+    let relation = inner.stock.relations.get(call.part("id")).filter(|relation| relation["locationId"] == location);
+    relation.ok_or_else(|| bad("Relation not found"))?;
+    ok(json!({ "id": call.part("id"), "success": inner.stock.relations.remove(call.part("id")) }))
+}
+
 /// `GET /associations/relations/{id}`: those of a record.
 pub(super) fn relations_of(inner: &Inner, call: &Call) -> Result<Answer, Refusal> {
     call.may_use(call.wanted("locationId")?)?;

@@ -317,6 +317,12 @@ fn api() -> Vec<Route<Arc<Inner>>> {
             ("associations/relation.readonly", Location),
             associations::relations_of,
         ),
+        route(
+            "DELETE",
+            "/associations/relations/{id}",
+            ("associations/relation.write", Location),
+            associations::unrelate,
+        ),
         route("POST", "/invoices/", ("invoices.write", Both), invoices::create),
         route("GET", "/invoices/", ("invoices.readonly", Both), invoices::list),
         route("GET", "/invoices/{id}", ("invoices.readonly", Both), invoices::view),
