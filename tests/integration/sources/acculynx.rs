@@ -15,8 +15,11 @@ const CONTACT: &str = "eadaaa11-1276-4166-bb93-db02f46b39a2";
 const JOB: &str = "e591bf22-9828-4144-bca8-42cbb8c6e2c0";
 const INVOICE: &str = "0d7c2a6c-0c55-4f07-9b5e-6ad0f0d4f3a1";
 
+/// What an event of a topic does to which record.
+type Means = (Kind, Operation, &'static str);
+
 /// What each topic is for us; nothing, if it is acknowledged.
-const TOPICS: &[(&str, Option<(Kind, Operation, &str)>)] = &[
+const TOPICS: &[(&str, Option<Means>)] = &[
     ("contact_added", Some((Kind::Customer, Operation::Created, CONTACT))),
     ("contact_changed", Some((Kind::Customer, Operation::Updated, CONTACT))),
     ("contact.custom-field.status_changed", None),

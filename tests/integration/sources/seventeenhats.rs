@@ -65,9 +65,7 @@ fn zap(kind: &str) -> Value {
 async fn start() -> (Ground, Sender) {
     let ground = Ground::start([]).await;
     let sender = ground.sender("17hats");
-    for id in ["loc_lyon"] {
-        ground.world.destination.add_location(id, id);
-    }
+    ground.world.destination.add_location("loc_lyon", "Lyon");
     (ground, sender)
 }
 
