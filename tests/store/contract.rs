@@ -187,8 +187,13 @@ pub(crate) async fn records_are_listed_page_by_page(store: impl Subject) {
     for key in &keys {
         store.claim(key, &lease("a", 30), at(0)).await.unwrap();
     }
+    // One of another source is listed, too; one of another kind is not.
     let other = RecordKey { source: "accredible2".into(), ..record_key("x") };
-    store.claim(&other, &lease("a", 30), at(0)).await.unwrap();
+    let location = RecordKey { kind: Kind::Location, ..record_key("x") };
+    for key in [&other, &location] {
+        store.claim(key, &lease("a", 30), at(0)).await.unwrap();
+    }
+    keys.push(other);
     let store = &store;
     for limit in [1, 3, 100] {
         let listed =

@@ -265,7 +265,7 @@ async fn a_batch_is_put_on_record_and_started() {
     assert_eq!(
         told,
         json!({
-            "batch_id": "b-1", "status": "queued", "mode": "reconcile", "source": "accredible", "dry_run": true,
+            "batch_id": "b-1", "status": "queued", "mode": "reconcile", "source": "accredible", "kind": "certificate", "dry_run": true,
             "force": false, "requested_by": "ops", "requested_at": "2026-03-01T12:00:00Z",
         })
     );
@@ -584,7 +584,7 @@ async fn a_batch_is_told_with_its_progress_and_without_what_is_ours() {
     assert_eq!(
         world.show("b-1").await.told(200),
         json!({
-            "batch_id": "b-1", "status": "finished", "mode": "reconcile", "source": "accredible", "dry_run": false,
+            "batch_id": "b-1", "status": "finished", "mode": "reconcile", "source": "accredible", "kind": "certificate", "dry_run": false,
             "force": false, "requested_by": "ops", "requested_at": "2026-03-01T12:00:00Z",
             "finished_at": "2026-03-01T12:00:00Z",
             "summary": {"verdict": "repaired", "headline": "3 of 5 were repaired", "records": 5, "repaired": 3},
