@@ -104,7 +104,8 @@ pub(crate) fn confidential(secrets: &Value) -> Vec<String> {
             Value::Array(items) => items.iter().for_each(|item| gather(item, found)),
             Value::Object(members) => {
                 // Ids, owners and scopes of keys are no secrets.
-                let secret = |name: &str| !["id", "owner", "scopes", "expires"].contains(&name);
+                let plain = ["id", "owner", "scopes", "expires", "default_location"];
+                let secret = |name: &str| !plain.contains(&name);
                 members.iter().filter(|(name, _)| secret(name)).for_each(|(_, member)| gather(member, found));
             }
             _ => {}
