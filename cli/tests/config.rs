@@ -182,7 +182,12 @@ async fn what_functions_would_not_take_is_refused_with_all_that_is_wrong() {
     failed(data.path(), &["config", "push", &ledger, &bad]).await;
     assert_eq!(history(data.path(), "sources/ledger.toml").await, [], "one that is broken, and none is pushed");
     let unknown = failed(data.path(), &["config", "show", "ledger"]).await;
-    assert!(unknown.contains("there is no definition ledger; there are destinations/highlevel.toml, destinations/snapshots.toml"), "{unknown}");
+    assert!(
+        unknown.contains(
+            "there is no definition ledger; there are destinations/highlevel.toml, destinations/snapshots.toml"
+        ),
+        "{unknown}"
+    );
     let never = failed(data.path(), &["config", "rollback", "accredible"]).await;
     assert!(never.contains("what is in force is built in"), "{never}");
 }

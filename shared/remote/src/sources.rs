@@ -108,66 +108,77 @@ impl<K: ApiKeys> Sources for HttpSources<K> {
     ) -> Result<Page<ListedRecord>, ListError> {
         let source = plan.source();
         let listed = source.records.get(&kind).is_some_and(|rules| rules.listed.is_some());
+        let wanted = Wanted { plan, kind, cursor, timeout };
         match source.provider() {
-            "accredible" if listed => self.accredible_page(plan, kind, cursor, since, timeout).await,
-            "acculynx" if listed => self.acculynx_page(plan, kind, cursor, since, timeout).await,
+            "accredible" if listed => {
+                let body = accredible::search(cursor, since);
+                let answer = self.answer(wanted, Method::POST, accredible::SEARCH_PATH, Some(&body)).await?;
+                answer
+                    .map_or_else(|| Ok(nothing_more()), |answer| wanted.page(&accredible::search_page(answer.value())))
+            }
+            "acculynx" if listed => self.acculynx_page(wanted, since).await,
             _ => Err(ListError::Unlisted(source.secret_name())),
         }
     }
 }
 
+/// A page that is wanted.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    plan: &'a Plan,
+    kind: Kind,
+    cursor: Option<&'a str>,
+    timeout: Duration,
+}
+
+impl Wanted<'_> {
+    fn page(self, parts: &Parts<'_>) -> Result<Page<ListedRecord>, ListError> {
+        let provider = self.plan.source().secret_name();
+        Ok(listing::page(&provider, parts, self.cursor, |item| self.plan.listed(self.kind, item))?)
+    }
+}
+
+/// What a page is that begins after the last item.
+fn nothing_more() -> Page<ListedRecord> {
+    Page { items: Vec::new(), nameless: 0, next: None, announced: None }
+}
+
 impl<K: ApiKeys> HttpSources<K> {
-    async fn accredible_page(
+    /// What a source answers to who wants a page; `None` if what was there is gone (416), so the page before was the last.
+    async fn answer(
         &self,
-        plan: &Plan,
-        kind: Kind,
-        cursor: Option<&str>,
-        since: Option<Date>,
-        timeout: Duration,
-    ) -> Result<Page<ListedRecord>, ListError> {
-        let source = plan.source();
-        let provider = source.secret_name();
-        let body = accredible::search(cursor, since);
-        let url = self.below(source, accredible::SEARCH_PATH);
-        let answer = self.send(source, Method::POST, url, Some(&body), timeout).await?;
+        wanted: Wanted<'_>,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Option<Document>, ListError> {
+        let source = wanted.plan.source();
+        let answer = self.send(source, method, self.below(source, path), body, wanted.timeout).await?;
+        if answer.status == StatusCode::RANGE_NOT_SATISFIABLE && wanted.cursor.is_some() {
+            return Ok(None);
+        }
         if !answer.status.is_success() {
-            return Err(listing::refused(&answer, cursor, self.http.refusal(&provider, &answer)));
+            let refusal = self.http.refusal(&source.secret_name(), &answer);
+            return Err(listing::refused(&answer, wanted.cursor, refusal));
         }
         let document = Document::fetched(&answer.body).map_err(|_| unusable(source, &answer, "not JSON"))?;
-        let parts = accredible::search_page(document.value());
-        Ok(listing::page(&provider, &parts, cursor, |item| plan.listed(kind, item))?)
+        Ok(Some(document))
     }
 
     /// Its cursor is the number that the page begins with.
-    async fn acculynx_page(
-        &self,
-        plan: &Plan,
-        kind: Kind,
-        cursor: Option<&str>,
-        since: Option<Date>,
-        timeout: Duration,
-    ) -> Result<Page<ListedRecord>, ListError> {
-        let source = plan.source();
-        let provider = source.secret_name();
-        let start = cursor.and_then(|cursor| cursor.parse().ok()).unwrap_or_default();
-        let path = acculynx::page_path(kind, start, since).ok_or_else(|| ListError::Unlisted(provider.clone()))?;
+    async fn acculynx_page(&self, wanted: Wanted<'_>, since: Option<Date>) -> Result<Page<ListedRecord>, ListError> {
+        let provider = wanted.plan.source().secret_name();
+        let start = wanted.cursor.and_then(|cursor| cursor.parse().ok()).unwrap_or_default();
+        let path =
+            acculynx::page_path(wanted.kind, start, since).ok_or_else(|| ListError::Unlisted(provider.clone()))?;
         let path = path.map_err(|why| error(&provider, RemoteClass::Unusable, why))?;
-        let answer = self.send(source, Method::GET, self.below(source, &path), None, timeout).await?;
-        if answer.status == StatusCode::RANGE_NOT_SATISFIABLE && cursor.is_some() {
-            // What was there is gone: the page before was the last one.
-            return Ok(Page { items: Vec::new(), nameless: 0, next: None, announced: None });
-        }
-        if !answer.status.is_success() {
-            return Err(listing::refused(&answer, cursor, self.http.refusal(&provider, &answer)));
-        }
-        let document = Document::fetched(&answer.body).map_err(|_| unusable(source, &answer, "not JSON"))?;
-        let next = acculynx::next_start(kind, start, document.value()).map(Value::from);
-        let parts = Parts {
-            items: document.value().get("items").and_then(Value::as_array),
+        let Some(answer) = self.answer(wanted, Method::GET, &path, None).await? else { return Ok(nothing_more()) };
+        let next = acculynx::next_start(wanted.kind, start, answer.value()).map(Value::from);
+        wanted.page(&Parts {
+            items: answer.value().get("items").and_then(Value::as_array),
             cursor: next.as_ref(),
-            announced: document.value().get("count").and_then(Value::as_u64),
-        };
-        Ok(listing::page(&provider, &parts, cursor, |item| plan.listed(kind, item))?)
+            announced: answer.value().get("count").and_then(Value::as_u64),
+        })
     }
 
     /// An address below the source's own.
