@@ -48,7 +48,7 @@ pub struct TestOptions {
     /// Where the bundle serves: a deployment's output `ApiUrl`. Of `certbridge up`, the data folder says it
     #[arg(long)]
     url: Option<String>,
-    /// Which of the definition's [samples]; if none is named, one that makes a record
+    /// Which of the definition's `[samples]`; if none is named, one that makes a record
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
     /// The id of the record that the sample speaks of

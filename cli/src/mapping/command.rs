@@ -33,7 +33,7 @@ pub enum MappingCommand {
     Check {
         /// The source's definition: a file, or the name of one in force
         definition: String,
-        /// A delivery's body; the definition's own [samples], if none is given
+        /// A delivery's body; the definition's own `[samples]`, if none is given
         #[arg(long, value_name = "FILE")]
         sample: Option<PathBuf>,
         /// Take the sample for a record of this kind, as the source's API answers with it: certificate, location,
