@@ -27,7 +27,7 @@ from world import ROOT, Certificates
 
 ZIP_LIMIT = 4_000_000
 # They link a client of object storage beside the rest, and stand in no event's way.
-ZIP_LIMITS = {"api": 5_000_000, "batch-sync": 6_000_000}
+ZIP_LIMITS = {"api": 5_000_000, "batch-sync": 5_500_000}
 SETTLE = 0.1
 # At most so many times the floor; at least so many times less than Python.
 FLOOR_BUDGET = {"cold": 1.3, "cpu": 1.3}
