@@ -146,15 +146,15 @@ impl Refused {
             Self::Unauthorized => Problem::new(ProblemType::Unauthorized),
             Self::UnknownRoute | Self::UnknownBatch | Self::UnknownRecord => Problem::new(ProblemType::NotFound),
             Self::NotReplayed(why) => match why {
-                NotReplayed::Unknown => Problem::new(ProblemType::NotFound).detail("There is no such event, or no more."),
+                NotReplayed::Unknown => {
+                    Problem::new(ProblemType::NotFound).detail("There is no such event, or no more.")
+                }
                 NotReplayed::Unreadable(problems) => Problem::new(ProblemType::Unmappable)
                     .detail("It cannot be read by the definition in force.")
                     .errors(problems.clone()),
                 NotReplayed::Ignored => Problem::new(ProblemType::Unmappable)
                     .detail("Its type is not synced, says the definition in force."),
-                _ => Problem::new(ProblemType::Conflict)
-                    .detail("The event has moved on meanwhile.")
-                    .retry_after(SOON),
+                _ => Problem::new(ProblemType::Conflict).detail("The event has moved on meanwhile.").retry_after(SOON),
             },
             Self::UnknownSource => Problem::new(ProblemType::UnknownSource),
             Self::BodyTooLarge { limit, .. } => {

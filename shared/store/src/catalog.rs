@@ -112,12 +112,7 @@ impl Catalog for DynamoStore {
 }
 
 impl AuditLog for DynamoStore {
-    async fn rows(
-        &self,
-        record: &RecordKey,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<AuditRow>, StoreError> {
+    async fn rows(&self, record: &RecordKey, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
         let request = self
             .client
             .query()

@@ -2,15 +2,16 @@
 
 use crate::{
     DynamoStore,
-    catalog,
     call::{cancelled, condition_failed, passes, patiently, store_error},
+    catalog,
     change::{Change, Changed},
     inbox::settling,
     item::{Item, Reader, json, milliseconds_down, milliseconds_up, number, text, unreadable},
     schema::{
         attribute::{
             AUDIT_HASH, AUDIT_SEQUENCE, CLEAN_FENCE, FENCE, FETCHED_AT, FINGERPRINT, HASH, LEASE_OWNER, LEASE_UNTIL,
-            LISTED, LISTED_AT, LOCATION_ID, PK, PLAN, RECORD, ROW, SALT, SETTLED_BY, SK, STATE, STATUS, SYNCED_AT, TIME, VERSION,
+            LISTED, LISTED_AT, LOCATION_ID, PK, PLAN, RECORD, ROW, SALT, SETTLED_BY, SK, STATE, STATUS, SYNCED_AT,
+            TIME, VERSION,
         },
         invalid,
     },
@@ -177,9 +178,8 @@ fn list(change: Change, key: &RecordKey, state: &RecordState) -> Change {
         Some(value) if !value.is_empty() => change.set(name, text(value)),
         _ => change.remove(name),
     };
-    let change = change
-        .set(LISTED, text(catalog::listed(key.kind, Listed::shard(key))))
-        .set(LISTED_AT, text(listed.place()));
+    let change =
+        change.set(LISTED, text(catalog::listed(key.kind, Listed::shard(key)))).set(LISTED_AT, text(listed.place()));
     let change = or_none(change, STATUS, listed.status.as_ref());
     or_none(change, LOCATION_ID, listed.location_id.as_ref())
 }

@@ -217,12 +217,7 @@ impl Catalog for MemoryStore {
 }
 
 impl AuditLog for MemoryStore {
-    async fn rows(
-        &self,
-        record: &RecordKey,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<AuditRow>, StoreError> {
+    async fn rows(&self, record: &RecordKey, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
         let rows = self.audit_rows(record).into_iter().rev();
         Ok(rows.filter(|row| before.is_none_or(|before| row.sequence < before)).take(limit).collect())
     }
