@@ -371,14 +371,18 @@ fn alarms_watch_metrics_that_are_emitted() {
         assert_eq!(dimension["Name"], "Function", "{name}");
         let function = dimension["Value"].as_str().unwrap();
         let metric = alarm["MetricName"].as_str().unwrap();
-        let sources = format!("{}/../functions/{function}/src", env!("CARGO_MANIFEST_DIR"));
-        let emits = std::fs::read_dir(&sources)
-            .unwrap()
-            .any(|file| std::fs::read_to_string(file.unwrap().path()).unwrap().contains(&format!("\"{metric}\"")));
-        assert!(emits, "{name}: {function} does not emit {metric}");
+        let says = |folder: &str, text: &str| {
+            let sources = std::fs::read_dir(format!("{}/../{folder}/src", env!("CARGO_MANIFEST_DIR"))).unwrap();
+            let mut files = sources.map(|file| file.unwrap().path()).filter(|path| path.is_file());
+            files.any(|path| std::fs::read_to_string(path).unwrap().contains(text))
+        };
+        let (folder, quoted) = (format!("functions/{function}"), format!("\"{metric}\""));
+        // The cache of secrets tells of them itself, where it is given the metrics.
+        let by_platform = says("shared/platform", &quoted) && says(&folder, ".telling(");
+        assert!(says(&folder, &quoted) || by_platform, "{name}: {function} does not emit {metric}");
         watched += 1;
     }
-    assert_eq!(watched, 8);
+    assert_eq!(watched, 9);
 }
 
 /// The state machine, as it is deployed.

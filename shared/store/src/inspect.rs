@@ -73,7 +73,7 @@ impl DynamoStore {
         facts.stream = table.latest_stream_arn.clone().filter(|_| carries);
         if role == "inbox" {
             let index = table.global_secondary_indexes().iter().find(|index| index.index_name() == Some(PENDING_INDEX));
-            if !index.is_some_and(|index| names(index.key_schema()) == [OPEN, NEXT_AT]) {
+            if index.is_none_or(|index| names(index.key_schema()) != [OPEN, NEXT_AT]) {
                 facts.faults.push(format!("it has no index {PENDING_INDEX} on {OPEN} and {NEXT_AT}"));
             }
             if facts.stream.is_none() {

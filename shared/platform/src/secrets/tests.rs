@@ -254,23 +254,24 @@ async fn each_fetch_tells_how_old_the_oldest_key_is() {
     let lines = crate::metrics::Collected::default();
     let metrics = Metrics::new(crate::metrics::NAMESPACE, "webhook", clock.clone()).with_sink(lines.clone());
     let secrets = secrets.telling(metrics);
-    let days = || {
+    let seconds = || {
         let told = lines.take().into_iter().map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
-        told.map(|line| (line["Secret"].clone(), line["KeyAge"].as_f64().unwrap())).collect::<Vec<_>>()
+        let of = |line: &serde_json::Value| (line["KeyAge"].as_f64().unwrap() * 86_400.0).round();
+        told.map(|line| (line["Secret"].clone(), of(&line))).collect::<Vec<_>>()
     };
     for _ in 0..3 {
         secrets.keys(SOURCE).await.unwrap();
     }
     // From the start of the twelfth to ten o'clock of the twenty-second.
-    assert_eq!(days(), [(json!(SOURCE), 10.0 + 10.0 / 24.0)]);
+    assert_eq!(seconds(), [(json!(SOURCE), 900_000.0)]);
     fake.holds(secret(json!({id("b"): "2026-11-20T10:00:00Z"})));
     clock.advance(300);
     secrets.prefetch([SOURCE]).await;
-    assert_eq!(days(), [(json!(SOURCE), 2.0 + 300.0 / 86_400.0)]);
+    assert_eq!(seconds(), [(json!(SOURCE), 173_100.0)]);
     fake.holds(r#"{"signing": "a"}"#);
     clock.advance(300);
     secrets.keys(SOURCE).await.unwrap();
-    assert_eq!(days(), [], "nobody knows");
+    assert_eq!(seconds(), [], "nobody knows");
 }
 
 #[tokio::test]
