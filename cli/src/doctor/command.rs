@@ -23,9 +23,9 @@ use std::{
 /// changed anywhere.
 ///
 /// On AWS, what the caller may not see is said to be skipped. All of it takes, on the deployment's own: dynamodb:DescribeTable,
-/// DescribeTimeToLive, DescribeContinuousBackups, Query and GetItem; secretsmanager:GetSecretValue;
-/// lambda:ListEventSourceMappings and GetFunctionConfiguration; sqs:GetQueueAttributes and GetQueueUrl;
-/// scheduler:ListSchedules.
+/// dynamodb:DescribeTimeToLive, dynamodb:DescribeContinuousBackups, dynamodb:Query and dynamodb:GetItem;
+/// secretsmanager:GetSecretValue; lambda:ListEventSourceMappings and lambda:GetFunctionConfiguration;
+/// sqs:GetQueueAttributes and sqs:GetQueueUrl; scheduler:ListSchedules.
 #[derive(Debug, Clone, Args)]
 pub struct DoctorArgs {
     /// Print an object: see docs/doctor.schema.json

@@ -65,8 +65,8 @@ pub enum SecretsCommand {
     /// Rotate a key, step by step, so that no event is refused
     ///
     /// Without a step, it says where the rotation stands and which step is next. docs/rotation.md has the order for each
-    /// provider. On AWS it takes secretsmanager:GetSecretValue, PutSecretValue and UpdateSecretVersionStage on the one
-    /// secret; dynamodb:Query on the state table and dynamodb:Scan on the inbox to see which keys match.
+    /// provider. On AWS it takes secretsmanager:GetSecretValue, secretsmanager:PutSecretValue and
+    /// secretsmanager:UpdateSecretVersionStage on the one secret; dynamodb:Query on the state table and dynamodb:Scan on the inbox to see which keys match.
     Rotate(RotateArgs),
 }
 
@@ -346,10 +346,9 @@ fn switch(args: &RotateArgs, document: &Document, told: &Told) -> Result<(), Cli
     if let Some(until) = until.filter(|_| !args.force) {
         return Err(SecretsError::TooSoon(until).into());
     }
-    if args.reveal {
-        if let Some(key) = document.signing_texts()?.last() {
-            print(key.expose_secret())?;
-        }
+    let keys = document.signing_texts()?;
+    if let Some(key) = keys.last().filter(|_| args.reveal) {
+        print(key.expose_secret())?;
     }
     hint(&format!("Tell the sender the key {}.\n{}", new.id, advice::set_where(&told.source)));
     if !args.reveal {

@@ -5,6 +5,7 @@ use crate::{CliError, aws_secret::AwsSecret, keys::KeysError, local::SecretsFile
 use aws_sdk_secretsmanager::{
     Client,
     error::ProvideErrorMetadata,
+    operation::list_secrets::ListSecretsOutput,
     types::{Filter, FilterNameStringType},
 };
 use certbridge_platform::{Env, aws, config::DEFAULT_SECRET_PREFIX};
@@ -74,13 +75,15 @@ impl SecretStore {
                     let of = Filter::builder().key(FilterNameStringType::Name).values(prefix).build();
                     request = request.filters(of);
                 }
-                let listed = request.into_paginator().items().send().try_collect().await;
+                let listed = request.into_paginator().send().try_collect().await;
                 let listed = listed.map_err(|error| KeysError::Aws {
                     action: "ListSecrets",
                     name: prefix.clone(),
                     message: error.code().unwrap_or("no usable answer").to_owned(),
                 })?;
-                let names = listed.into_iter().filter_map(|entry| entry.name);
+                let entries =
+                    listed.into_iter().flat_map(|page: ListSecretsOutput| page.secret_list.unwrap_or_default());
+                let names = entries.filter_map(|entry| entry.name);
                 // The filter looks at words of a name, and without regard to case.
                 let mut names: Vec<_> =
                     names.filter_map(|name| name.strip_prefix(prefix.as_str()).map(str::to_owned)).collect();
