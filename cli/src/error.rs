@@ -70,6 +70,12 @@ pub enum CliError {
     /// A key to our API.
     #[error(transparent)]
     Keys(#[from] crate::keys::KeysError),
+    /// A secret that is to be seen or rotated.
+    #[error(transparent)]
+    Rotation(#[from] crate::secrets::SecretsError),
+    /// What was to be set up.
+    #[error(transparent)]
+    Init(#[from] crate::init::InitError),
     /// A destination that is to be connected.
     #[error(transparent)]
     Connect(#[from] crate::connect::ConnectError),

@@ -7,11 +7,14 @@ use certbridge::{
     config::{self, ConfigCommand},
     connect::{self, ConnectCommand},
     demo,
+    doctor::{self, DoctorArgs},
+    init::{self, InitArgs},
     keys::{self, KeysCommand},
     local::{DEFAULT_DESTINATION, POLL_EVERY},
     logs,
     mapping::{self, MappingCommand},
     probe::{self, TestOptions},
+    secrets::{self, SecretsCommand},
     sign::sign_in_force,
     source::{self, SourceCommand},
     subscriptions::{self, SubscriptionsCommand},
@@ -85,9 +88,13 @@ enum Command {
     /// See and change which definitions are in force
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Set up a bundle: keys, a look at everything, and the first event
+    Init(InitArgs),
     /// Let us in at a destination, and make what has to be there
     #[command(subcommand)]
     Connect(ConnectCommand),
+    /// Look at everything, and say how to mend what does not work
+    Doctor(DoctorArgs),
     /// See what definitions make of payloads
     #[command(subcommand)]
     Mapping(MappingCommand),
@@ -99,6 +106,9 @@ enum Command {
     /// Make, list and revoke the keys to the API
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// See how old the keys are and which still match, and rotate them
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Subscribe to a source's webhooks, where it has an API for that: Accredit and AccuLynx
     Subscriptions(SubscriptionsCommand),
 }
@@ -114,7 +124,10 @@ async fn main() -> ExitCode {
         | Command::Batch(_)
         | Command::Config(_)
         | Command::Connect(_)
+        | Command::Doctor(_)
+        | Command::Init(_)
         | Command::Mapping(_)
+        | Command::Secrets(_)
         | Command::Source(_)
         | Command::Subscriptions(_)
         | Command::Test(_) => "off",
@@ -151,10 +164,13 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
         Command::Batch(command) => return batch::run(command).await,
         Command::Config(command) => config::run(command, &env).await?,
         Command::Connect(command) => connect::run(command, &env).await?,
+        Command::Init(args) => return init::run(args, &env).await,
+        Command::Doctor(args) => return doctor::run(args, &env).await,
         Command::Mapping(command) => return mapping::run(command).await,
         Command::Source(command) => source::run(command)?,
         Command::Test(options) => return probe::run(options, &env).await,
         Command::Keys(command) => keys::run(command, &env).await?,
+        Command::Secrets(command) => secrets::run(command, &env).await?,
         Command::Subscriptions(command) => subscriptions::run(command, &env).await?,
     }
     Ok(ExitCode::SUCCESS)

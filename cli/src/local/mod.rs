@@ -142,7 +142,7 @@ impl Local {
         let functions = Arc::new(functions);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let announced = tables::Announced::new(&data, &database.endpoint(), &url)?;
+        let announced = tables::Announced::new(&data, &database.endpoint(), &url, &env)?;
         let streams = aws_sdk_dynamodbstreams::Client::from_conf(streams_config(&database));
         let reader = StreamReader::new(streams, stream_arn, data.file("stream.json"));
         let (stop, stopped) = watch::channel(false);

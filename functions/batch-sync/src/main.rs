@@ -25,8 +25,9 @@ async fn main() -> Result<(), Error> {
     let sdk = aws::function_config(&env)?;
     let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables);
     let queue = SqsRetryQueue::new(aws_sdk_sqs::Client::new(&sdk), config.retry_queue_url);
-    let secrets = Arc::new(Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime));
     let metrics = Metrics::new(NAMESPACE, "batch-sync", SystemRuntime);
+    let secrets = Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime);
+    let secrets = Arc::new(secrets.telling(metrics.clone()));
     let archive = Archive::open(&reports_url, endpoint.as_deref())?;
     let engine = engine(&env, config.destination, store, Arc::clone(&secrets), queue, &metrics, REFRESH).await?;
     let signer = signer(secrets.audit().await?.as_ref())?;

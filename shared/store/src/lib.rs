@@ -15,7 +15,9 @@ mod executions;
 mod grants;
 mod ids;
 mod inbox;
+mod inspect;
 mod item;
+mod matched;
 mod poll;
 #[cfg(feature = "sqs")]
 mod queue;
@@ -27,6 +29,8 @@ pub use definitions::{BrokenHistory, ChangeError, DefinitionChange, DefinitionEn
 #[cfg(feature = "sfn")]
 pub use executions::SfnExecutions;
 pub use inbox::inbox_row;
+pub use inspect::TableFacts;
+pub use matched::Matched;
 #[cfg(feature = "sqs")]
 pub use queue::SqsRetryQueue;
 pub use schema::Tables;
