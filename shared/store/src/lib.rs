@@ -4,6 +4,7 @@
 //! says why a condition failed, and whether it was an earlier try of the same write, whose answer was lost.
 #![warn(missing_docs)]
 
+mod audit;
 mod batches;
 mod call;
 mod change;

@@ -4,6 +4,7 @@ use crate::{
     audit::AuditRow,
     batches::{BatchId, BatchProgress, BatchRow, BatchStep, Batches, Registered, Turn},
     breaker::BreakerState,
+    checkpoint::{Head, Heads},
     error::StoreError,
     grants::{Grant, GrantRow, Grants, Taken},
     ids::{DestinationId, DestinationIds, IdMap},
@@ -173,6 +174,14 @@ impl Scan for MemoryStore {
         let wanted = |row: &&InboxRow| row.state == state && InboxRow::shard(&row.key) == shard;
         let rows = tables.inbox.values().filter(wanted);
         Ok(page(rows.map(|row| (row.key.to_string(), row.key.clone())), cursor, limit))
+    }
+}
+
+impl Heads for MemoryStore {
+    async fn heads(&self, cursor: Option<&str>, limit: usize) -> Result<Scanned<Head>, StoreError> {
+        let tables = self.lock();
+        let heads = tables.records.values().filter_map(|row| Head::of(&row.key, &row.audit));
+        Ok(page(heads.map(|head| (head.record.to_string(), head)), cursor, limit))
     }
 }
 
