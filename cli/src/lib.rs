@@ -5,11 +5,13 @@
 #![recursion_limit = "256"]
 #![warn(missing_docs)]
 
+pub mod audit;
 mod aws_secret;
 pub mod batch;
 pub mod config;
 pub mod connect;
 pub mod demo;
+pub mod erase;
 pub mod error;
 pub mod keys;
 pub mod local;

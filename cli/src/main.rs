@@ -3,10 +3,12 @@
 
 use certbridge::{
     CliError, Options,
+    audit::{self, AuditCommand},
     batch::{self, BatchCommand},
     config::{self, ConfigCommand},
     connect::{self, ConnectCommand},
     demo,
+    erase::{self, EraseOptions},
     keys::{self, KeysCommand},
     local::{DEFAULT_DESTINATION, POLL_EVERY},
     logs,
@@ -79,12 +81,16 @@ enum Command {
         #[arg(long)]
         body: PathBuf,
     },
+    /// Take the audit trail out, and prove it offline
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Reconcile both sides now, and see how batches came out
     #[command(subcommand)]
     Batch(BatchCommand),
     /// See and change which definitions are in force
     #[command(subcommand)]
     Config(ConfigCommand),
+    Erase(EraseOptions),
     /// Let us in at a destination, and make what has to be there
     #[command(subcommand)]
     Connect(ConnectCommand),
@@ -111,9 +117,11 @@ async fn main() -> ExitCode {
         // They say themselves what happened.
         Command::Demo { .. }
         | Command::Keys(_)
+        | Command::Audit(_)
         | Command::Batch(_)
         | Command::Config(_)
         | Command::Connect(_)
+        | Command::Erase(_)
         | Command::Mapping(_)
         | Command::Source(_)
         | Command::Subscriptions(_)
@@ -148,8 +156,10 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
             // Beside the headers, so that those can be read by a script.
             writeln!(io::stderr(), "POST {}", signed.path)?;
         }
+        Command::Audit(command) => return audit::run(command, &env).await,
         Command::Batch(command) => return batch::run(command).await,
         Command::Config(command) => config::run(command, &env).await?,
+        Command::Erase(options) => return erase::run(options, &env).await,
         Command::Connect(command) => connect::run(command, &env).await?,
         Command::Mapping(command) => return mapping::run(command).await,
         Command::Source(command) => source::run(command)?,

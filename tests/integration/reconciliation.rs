@@ -156,7 +156,16 @@ async fn audited(store: &MemoryStore, key: &str, now: Timestamp) {
     }))
     .unwrap();
     audit.hash = audit.expected_hash();
-    let commit = Commit { claim: &claim, state: None, fetched_at: None, salt: "salt", audit: &audit, settle: None };
+    let commit = Commit {
+        claim: &claim,
+        state: None,
+        husk: None,
+        hold: false,
+        fetched_at: None,
+        salt: "salt",
+        audit: &audit,
+        settle: None,
+    };
     store.commit(&commit).await.unwrap();
 }
 

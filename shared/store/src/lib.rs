@@ -10,6 +10,7 @@ mod call;
 mod change;
 mod control;
 mod definitions;
+mod erase;
 #[cfg(feature = "sfn")]
 mod executions;
 mod grants;

@@ -8,8 +8,8 @@ use crate::{
     item::{Item, Reader, json, milliseconds_down, milliseconds_up, number, text, unreadable},
     schema::{
         attribute::{
-            AUDIT_HASH, AUDIT_SEQUENCE, CLEAN_FENCE, FENCE, FETCHED_AT, FINGERPRINT, HASH, LEASE_OWNER, LEASE_UNTIL,
-            PK, PLAN, RECORD, ROW, SALT, SETTLED_BY, SK, STATE, SYNCED_AT, TIME, VERSION,
+            AUDIT_HASH, AUDIT_SEQUENCE, CLEAN_FENCE, FENCE, FETCHED_AT, FINGERPRINT, HASH, HOLD, HUSK, LEASE_OWNER,
+            LEASE_UNTIL, PK, PLAN, RECORD, ROW, SALT, SETTLED_BY, SK, STATE, SYNCED_AT, TIME, VERSION,
         },
         invalid,
     },
@@ -152,7 +152,6 @@ fn if_mine(claim: &Claim) -> Change {
 fn committing(commit: &Commit<'_>) -> Result<Change, StoreError> {
     let change = if_mine(commit.claim)
         .set(CLEAN_FENCE, number(commit.claim.fence))
-        .set(SALT, text(commit.salt))
         .set(AUDIT_SEQUENCE, number(commit.audit.sequence))
         .set(AUDIT_HASH, text(&commit.audit.hash))
         .remove(LEASE_OWNER)
@@ -161,9 +160,13 @@ fn committing(commit: &Commit<'_>) -> Result<Change, StoreError> {
         Some(at) => change.set(FETCHED_AT, text(at)),
         None => change,
     };
-    Ok(match commit.state {
-        Some(state) => change.set(STATE, AttributeValue::M(state_item(state)?)),
-        None => change,
+    let change = if commit.hold { change.set(HOLD, AttributeValue::Bool(true)) } else { change.remove(HOLD) };
+    Ok(match (commit.husk, commit.state) {
+        (Some(husk), _) => change.set(HUSK, json(husk)?).remove(STATE).remove(SALT),
+        (None, Some(state)) => {
+            change.set(SALT, text(commit.salt)).set(STATE, AttributeValue::M(state_item(state)?)).remove(HUSK)
+        }
+        (None, None) => change.set(SALT, text(commit.salt)),
     })
 }
 
@@ -231,6 +234,8 @@ pub(crate) fn record_row(key: &RecordKey, item: &Item) -> Result<RecordRow, Stor
         salt: read.optional_text(SALT)?.map(str::to_owned),
         fetched_at: read.optional_parsed(FETCHED_AT)?,
         state: read.optional_map(STATE)?.map(record_state).transpose()?,
+        husk: read.optional_json(HUSK)?,
+        hold: read.optional_flag(HOLD)?,
     })
 }
 

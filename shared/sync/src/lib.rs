@@ -17,6 +17,7 @@ pub mod audit;
 pub mod batches;
 pub mod breaker;
 pub mod checkpoint;
+pub mod erase;
 pub mod error;
 pub mod event;
 pub mod grants;

@@ -248,16 +248,22 @@ impl Records for MemoryStore {
             row.state = InboxState::Settled;
             row.reason = Some(settle.outcome.to_owned());
             row.settled_by = Some(commit.claim.fence);
-            row.expires_at = Some(settle.expires_at);
+            row.expires_at = settle.expires_at;
         }
         if let Some(row) = tables.records.get_mut(key) {
             row.lease = None;
             row.clean_fence = commit.claim.fence;
             row.audit = commit.audit.head();
-            row.salt = Some(commit.salt.to_owned());
+            row.salt = commit.husk.is_none().then(|| commit.salt.to_owned());
+            row.hold = commit.hold;
             row.fetched_at = commit.fetched_at.or(row.fetched_at);
             if let Some(state) = commit.state {
                 row.state = Some(state.clone());
+                row.husk = None;
+            }
+            if let Some(husk) = commit.husk {
+                row.state = None;
+                row.husk = Some(husk.clone());
             }
         }
         tables.audit.entry(key.clone()).or_default().push(commit.audit.clone());
