@@ -67,6 +67,12 @@ pub enum CliError {
     /// A request of our own.
     #[error(transparent)]
     Http(#[from] reqwest::Error),
+    /// The audit trail.
+    #[error(transparent)]
+    Audit(#[from] crate::audit::AuditError),
+    /// What was to be erased, or held.
+    #[error(transparent)]
+    Erase(#[from] crate::erase::EraseError),
     /// A key to our API.
     #[error(transparent)]
     Keys(#[from] crate::keys::KeysError),

@@ -5,12 +5,14 @@
 #![recursion_limit = "256"]
 #![warn(missing_docs)]
 
+pub mod audit;
 mod aws_secret;
 pub mod batch;
 pub mod config;
 pub mod connect;
 pub mod demo;
 pub mod doctor;
+pub mod erase;
 pub mod error;
 pub mod init;
 pub mod keys;

@@ -3,12 +3,14 @@
 
 use certbridge::{
     CliError, Options,
+    audit::{self, AuditCommand},
     batch::{self, BatchCommand},
     config::{self, ConfigCommand},
     connect::{self, ConnectCommand},
     demo,
     doctor::{self, DoctorArgs},
     init::{self, InitArgs},
+    erase::{self, EraseOptions},
     keys::{self, KeysCommand},
     local::{DEFAULT_DESTINATION, POLL_EVERY},
     logs,
@@ -82,6 +84,9 @@ enum Command {
         #[arg(long)]
         body: PathBuf,
     },
+    /// Take the audit trail out, and prove it offline
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Reconcile both sides now, and see how batches came out
     #[command(subcommand)]
     Batch(BatchCommand),
@@ -90,6 +95,7 @@ enum Command {
     Config(ConfigCommand),
     /// Set up a bundle: keys, a look at everything, and the first event
     Init(InitArgs),
+    Erase(EraseOptions),
     /// Let us in at a destination, and make what has to be there
     #[command(subcommand)]
     Connect(ConnectCommand),
@@ -121,11 +127,13 @@ async fn main() -> ExitCode {
         // They say themselves what happened.
         Command::Demo { .. }
         | Command::Keys(_)
+        | Command::Audit(_)
         | Command::Batch(_)
         | Command::Config(_)
         | Command::Connect(_)
         | Command::Doctor(_)
         | Command::Init(_)
+        | Command::Erase(_)
         | Command::Mapping(_)
         | Command::Secrets(_)
         | Command::Source(_)
@@ -161,8 +169,10 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
             // Beside the headers, so that those can be read by a script.
             writeln!(io::stderr(), "POST {}", signed.path)?;
         }
+        Command::Audit(command) => return audit::run(command, &env).await,
         Command::Batch(command) => return batch::run(command).await,
         Command::Config(command) => config::run(command, &env).await?,
+        Command::Erase(options) => return erase::run(options, &env).await,
         Command::Connect(command) => connect::run(command, &env).await?,
         Command::Init(args) => return init::run(args, &env).await,
         Command::Doctor(args) => return doctor::run(args, &env).await,

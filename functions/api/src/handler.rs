@@ -43,6 +43,8 @@ pub struct Api<S, Q, E, T> {
     pub executions: E,
     /// Where the records that callers give are kept, and reports.
     pub archive: Archive,
+    /// Where the audit's checkpoints are kept.
+    pub checkpoints: Archive,
     /// Time and randomness.
     pub runtime: T,
     /// The counters.
@@ -216,6 +218,7 @@ impl<S: Tables, Q: RetryQueue, E: Executions, T: Runtime> Api<S, Q, E, T> {
             "GET /certificates/{id}/history" | "GET /records/{kind}/{source}/{id}/history" => {
                 self.history(request).await
             }
+            "GET /audit/checkpoints" => self.checkpoints(request).await,
             "GET /summary" => self.summary().await,
             "GET /events" => self.events(request).await,
             "POST /events/{source}/{id}/replay" => self.replay(request, owner).await,

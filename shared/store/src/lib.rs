@@ -4,12 +4,14 @@
 //! says why a condition failed, and whether it was an earlier try of the same write, whose answer was lost.
 #![warn(missing_docs)]
 
+mod audit;
 mod batches;
 mod call;
 mod catalog;
 mod change;
 mod control;
 mod definitions;
+mod erase;
 #[cfg(feature = "sfn")]
 mod executions;
 mod grants;

@@ -5,6 +5,7 @@ use crate::{
     batches::{BatchId, BatchProgress, BatchRow, BatchStep, Batches, Registered, Turn},
     breaker::BreakerState,
     catalog::{Catalog, Listed, Open},
+    checkpoint::{Head, Heads},
     error::StoreError,
     grants::{Grant, GrantRow, Grants, Taken},
     history::{AuditLog, Delivery},
@@ -237,6 +238,14 @@ impl Replays for MemoryStore {
     }
 }
 
+impl Heads for MemoryStore {
+    async fn heads(&self, cursor: Option<&str>, limit: usize) -> Result<Scanned<Head>, StoreError> {
+        let tables = self.lock();
+        let heads = tables.records.values().filter_map(|row| Head::of(&row.key, &row.audit));
+        Ok(page(heads.map(|head| (head.record.to_string(), head)), cursor, limit))
+    }
+}
+
 /// The page that follows a place, in the order of the places.
 fn page<T>(rows: impl Iterator<Item = (String, T)>, cursor: Option<&str>, limit: usize) -> Scanned<T> {
     let mut rows: Vec<_> = rows.filter(|(place, _)| cursor.is_none_or(|cursor| place.as_str() > cursor)).collect();
@@ -300,16 +309,22 @@ impl Records for MemoryStore {
             row.state = InboxState::Settled;
             row.reason = Some(settle.outcome.to_owned());
             row.settled_by = Some(commit.claim.fence);
-            row.expires_at = Some(settle.expires_at);
+            row.expires_at = settle.expires_at;
         }
         if let Some(row) = tables.records.get_mut(key) {
             row.lease = None;
             row.clean_fence = commit.claim.fence;
             row.audit = commit.audit.head();
-            row.salt = Some(commit.salt.to_owned());
+            row.salt = commit.husk.is_none().then(|| commit.salt.to_owned());
+            row.hold = commit.hold;
             row.fetched_at = commit.fetched_at.or(row.fetched_at);
             if let Some(state) = commit.state {
                 row.state = Some(state.clone());
+                row.husk = None;
+            }
+            if let Some(husk) = commit.husk {
+                row.state = None;
+                row.husk = Some(husk.clone());
             }
         }
         tables.audit.entry(key.clone()).or_default().push(commit.audit.clone());

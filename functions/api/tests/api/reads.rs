@@ -6,17 +6,19 @@ use crate::{
 };
 use certbridge_archive::Archive;
 use certbridge_mapping::{
-    Event, EventKey, Kind, Operation, PlanVersion, Problems, Record, RecordKey, digest::sha256_hex,
+    Event, EventKey, Kind, Operation, PlanVersion, Record, RecordKey, digest::sha256_hex,
 };
 use certbridge_platform::http::routes::ROUTES;
 use certbridge_sync::{
     AuditRow, StoreError,
     audit::{Action, Actor, Cause, Outcome},
+    checkpoint::{self, Checkpoint, Signer, Tree},
     memory::MemoryStore,
     ports::{Inbox, Records},
     row::{Commit, InboxRow, InboxState, Lease, Pointer, RecordState, Release},
 };
 use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 fn at(second: i64) -> Timestamp {
@@ -400,6 +402,33 @@ async fn what_there_is_is_counted_and_kept_for_half_a_minute() {
 }
 
 #[tokio::test]
+async fn checkpoints_are_listed_the_newest_first() {
+    let world = World::new();
+    let checkpoints = async |query: &str| ask(&world, "GET /audit/checkpoints", Value::Null, query).await.told(200);
+    assert_eq!(checkpoints("").await, json!({"checkpoints": [], "next_cursor": null}));
+    let signer = Signer::new(&SecretString::from("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")).unwrap();
+    let mut previous: Option<Checkpoint> = None;
+    for second in 0..5 {
+        let next = Checkpoint::next(previous.as_ref(), at(second), &Tree::new().summary()).unwrap();
+        let stored = next.seal((second > 1).then_some(&signer));
+        world.app.checkpoints.put_json(&checkpoint::path(stored.unproven().number), &stored).await.unwrap();
+        world.app.checkpoints.put_json(checkpoint::LATEST, &stored).await.unwrap();
+        previous = Some(stored.unproven().clone());
+    }
+    for limit in [1, 2, 5, 6] {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = checkpoints(&format!("limit={limit}{cursor}")).await;
+            let numbers = page["checkpoints"].as_array().unwrap().iter();
+            found.extend(numbers.map(|one| (one["number"].as_u64().unwrap(), one["signed"].as_bool().unwrap())));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(found, [(5, true), (4, true), (3, true), (2, false), (1, false)], "{limit}");
+    }
+}
+
+#[tokio::test]
 async fn the_plans_in_force_say_what_is_personal() {
     let world = World::new();
     let told = ask(&world, "GET /mappings", Value::Null, "").await.told(200);
@@ -449,8 +478,6 @@ async fn a_preview_shows_what_a_payload_becomes_and_every_problem_at_once() {
 
 #[tokio::test]
 async fn a_table_that_does_not_answer_is_said_and_no_more() {
-    let problems: Problems = Problems(Vec::new());
-    assert!(problems.0.is_empty());
     for (error, status) in [
         (StoreError::Busy("secret words".into()), 503),
         (StoreError::Unavailable("secret words".into()), 503),

@@ -229,6 +229,7 @@ impl<S: Tables> World<S> {
             store,
             queue: Queue::default(),
             executions: Machine::default(),
+            checkpoints: Archive::memory(),
             archive,
             runtime: Clock::default(),
             metrics: Metrics::new(NAMESPACE, "api", Clock::default()).with_sink(metrics.clone()),
