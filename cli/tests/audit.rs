@@ -397,7 +397,7 @@ async fn the_commands_take_the_trail_out_and_prove_it() {
     assert_eq!(said, json!({"rows": 5, "records": 2, "read": 5, "checkpoints": 1}));
 
     let proof = ["--checkpoints", "proof", "--key", "proof/key.pub"];
-    let verify = async |export: &'static str| run(at, &[&["audit", "verify", export], &proof[..]].concat()).await;
+    let verify = async |export: &'static str| run(at, &[&["audit", "verify", export][..], &proof[..]].concat()).await;
     let (code, said, _) = verify("all.jsonl").await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("5 rows of 2 records") && said.contains("newer than the last checkpoint: 0 rows"), "{said}");
@@ -415,7 +415,7 @@ async fn the_commands_take_the_trail_out_and_prove_it() {
         (["--actor", "Otto"], 3, "the export has some rows only"),
         (["--from", "2026-01-01T00:00:00Z"], 3, "the export has some rows only"),
     ] {
-        let args = [&["audit", "export", "--out", "some.jsonl"], &filter[..]].concat();
+        let args = [&["audit", "export", "--out", "some.jsonl"][..], &filter[..]].concat();
         assert_eq!(run(at, &with(&args)).await.0, Some(0));
         let (found, said, _) = verify("some.jsonl").await;
         assert!(found == Some(code) && said.contains(says), "{filter:?}: {said}");

@@ -175,10 +175,8 @@ fn rows(export: &Path, witness: &Witness) -> Result<(Header, Proven), Stop> {
     let mut reader = BufReader::new(File::open(export).map_err(CliError::file(export))?);
     let mut digest = Sha256::new();
     let mut line = Vec::new();
-    let mut number = 0_u64;
     let mut next = |line: &mut Vec<u8>| -> Result<bool, CliError> {
         line.clear();
-        number += 1;
         Ok(reader.read_until(b'\n', line).map_err(CliError::file(export))? > 0)
     };
     next(&mut line)?;
