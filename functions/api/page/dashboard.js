@@ -803,8 +803,8 @@ function head(title, section) {
   document.title = `${title} – Certbridge`;
   at('title').textContent = title;
   at('session').hidden = at('views').hidden = !key;
-  patch(at('views'), h('nav', null, h('ul', null, Object.entries(views).filter(([, view]) => view.name).map(([name, view]) =>
-    h('li', null, h('a', { href: name === 'overview' ? '#/' : `#/${name}`, 'aria-current': section === name ? 'page' : null }, view.name))))));
+  at('views').replaceChildren(h('ul', null, Object.entries(views).filter(([, view]) => view.name).map(([name, view]) =>
+    h('li', null, h('a', { href: name === 'overview' ? '#/' : `#/${name}`, 'aria-current': section === name ? 'page' : null }, view.name)))));
 }
 
 /// Shows the view of the address: anew, with the focus on its heading, or as it has become.
