@@ -17,16 +17,18 @@ const enc = encodeURIComponent;
 
 const SVG = new Set(['svg', 'rect', 'title']);
 
-/// An element: attributes that are null or false are left out, children that are null too.
-function h(tag, attributes, ...children) {
+/// An element: attributes, if the first part is an object of them, and children. What is null or false is left out.
+function h(tag, ...children) {
   const element = SVG.has(tag) ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes ?? {})) {
+  const attributes = children[0]?.constructor === Object ? children.shift() : {};
+  for (const [name, value] of Object.entries(attributes)) {
     if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? '' : value);
   }
   element.append(...children.flat(Infinity).filter(child => child !== null && child !== undefined && child !== false));
   return element;
 }
-const p = (...children) => h('p', null, ...children);
+const [p, small, strong, code, em, li, label] = ['p', 'small', 'strong', 'code', 'em', 'li', 'label'].map(tag => (...children) => h(tag, ...children));
+const buttons = (...children) => p({ class: 'buttons' }, ...children);
 const link = (href, ...text) => h('a', { href }, ...text);
 const button = (action, text, data = {}, main = false) => h('button', {
   type: 'button', 'data-do': action, class: main && 'main',
@@ -85,22 +87,22 @@ const lasting = seconds => count(...inLargest(Math.max(0, seconds)));
 /// A time in words, with the exact one beside it.
 const time = (iso, none = 'never') => iso && !Number.isNaN(Date.parse(iso))
   ? h('time', { datetime: iso, title: iso, 'data-ago': '' }, ago(iso)) : none;
-const short = hash => h('code', { title: hash }, `${said(hash).slice(0, 12)}…`);
+const short = hash => code({ title: hash }, `${said(hash).slice(0, 12)}…`);
 
 // ---- Pieces of a view -----------------------------------------------------------------------------------------------
 
-const facts = pairs => h('dl', { class: 'facts' }, pairs.filter(Boolean).map(([name, ...value]) => [h('dt', null, name), h('dd', null, ...value)]));
-const figures = list => h('dl', { class: 'figures' }, list.map(([name, value, small]) =>
-  h('div', null, h('dt', null, name), h('dd', null, value, small && h('small', null, small)))));
+const facts = pairs => h('dl', { class: 'facts' }, pairs.filter(Boolean).map(([name, ...value]) => [h('dt', name), h('dd', ...value)]));
+const figures = list => h('dl', { class: 'figures' }, list.map(([name, value, more]) =>
+  h('div', h('dt', name), h('dd', value, more && small(more)))));
 const notice = (tone, ...children) => h('div', { class: `notice ${tone}` }, ...children);
-const section = (title, ...children) => h('section', { 'aria-label': title }, h('h2', null, title), ...children);
+const section = (title, ...children) => h('section', { 'aria-label': title }, h('h2', title), ...children);
 
 /// A table in a region of its own that scrolls. Columns: `[heading, cell, class]`; the first cell heads its row.
 function table(caption, columns, rows, key, wide = true) {
   return h('div', { class: 'scroll', role: 'region', 'aria-label': caption, tabindex: wide ? '0' : null },
-    h('table', { class: wide && 'wide' }, h('caption', null, caption),
-      h('thead', null, h('tr', null, columns.map(([name, , kind]) => h('th', { scope: 'col', class: kind }, name)))),
-      h('tbody', null, rows.map((row, index) => h('tr', { 'data-key': key?.(row) }, columns.map(([, cell, kind], place) =>
+    h('table', { class: wide && 'wide' }, h('caption', caption),
+      h('thead', h('tr', columns.map(([name, , kind]) => h('th', { scope: 'col', class: kind }, name)))),
+      h('tbody', rows.map((row, index) => h('tr', { 'data-key': key?.(row) }, columns.map(([, cell, kind], place) =>
         h(place === 0 ? 'th' : 'td', { scope: place === 0 ? 'row' : null, class: kind }, cell(row, index))))))));
 }
 
@@ -115,14 +117,14 @@ function bars(caption, rows, name) {
 /// How a fault is told: what happened, what it means, what to do.
 function fault(of, what) {
   if (of.status === 403) {
-    return notice('', p(h('strong', null, `Your key may not see ${what}.`)), p(of.detail ?? of.title, of.scope && ` It needs the scope ${of.scope}.`));
+    return notice('', p(strong(`Your key may not see ${what}.`)), p(of.detail ?? of.title, of.scope && ` It needs the scope ${of.scope}.`));
   }
   const again = of.retry ? ` It is tried again in ${lasting(of.retry)}.` : '';
   const stale = of.stale ? p('What stands here is what was last read, ', time(of.stale), '.') : null;
-  if (of.status === 0) return notice('bad', p(h('strong', null, 'The server cannot be reached.'), ' Is the network there?', again), stale);
+  if (of.status === 0) return notice('bad', p(strong('The server cannot be reached.'), ' Is the network there?', again), stale);
   const title = of.status === 404 ? `There is no such thing: ${what}.` : of.status === 429 ? 'That was too much at once.'
     : of.status >= 500 ? `The server cannot tell ${what} right now.` : of.title;
-  return notice('bad', p(h('strong', null, title), ` ${of.detail ?? ''}${again}`), stale,
+  return notice('bad', p(strong(title), ` ${of.detail ?? ''}${again}`), stale,
     of.errors?.length ? faults(of.errors) : null);
 }
 const faults = list => table('What is wrong, field by field', [
@@ -131,10 +133,13 @@ const faults = list => table('What is wrong, field by field', [
 /// What was loaded, or why not: the stale state with the fault above it, if there is one.
 const shown = (answer, what, render) => [answer.fault && fault(answer.fault, what), answer.data && render(answer.data)];
 
-const pager = (route, cursor, older = 'Next page') => h('p', { class: 'buttons pages' },
+const pager = (route, cursor, older = 'Next page') => p({ class: 'buttons pages' },
   route.query.get('cursor') && link(address(route.path, { ...Object.fromEntries(route.query), cursor: '' }), 'First page'),
   cursor && link(address(route.path, { ...Object.fromEntries(route.query), cursor }), older));
 
+/// A list's path in the API, with the page that the address asks for.
+const paged = (path, query, more = {}) =>
+  `${path}?${new URLSearchParams(Object.entries({ ...more, limit: LIMIT, cursor: query.get('cursor') }).filter(([, value]) => value))}`;
 function address(path, query = {}) {
   const given = new URLSearchParams(Object.entries(query).filter(([, value]) => value));
   return `#/${path}${given.size ? `?${given}` : ''}`;
@@ -143,7 +148,7 @@ const recordAddress = (kind, source, id) => `records/${enc(kind)}/${enc(source)}
 /// A link to a record by its name `kind#source#id`.
 function recordLink(name) {
   const [, kind, source, id] = /^([^#]*)#([^#]*)#([^]*)$/.exec(name ?? '') ?? [];
-  return kind ? link(address(recordAddress(kind, source, id)), `${kind} ${id}`, h('small', null, ` of ${source}`)) : '–';
+  return kind ? link(address(recordAddress(kind, source, id)), `${kind} ${id}`, small(` of ${source}`)) : '–';
 }
 const pre = (label, value) => h('pre', { tabindex: '0', role: 'region', 'aria-label': label }, JSON.stringify(value, null, 2));
 
@@ -252,9 +257,9 @@ function verdict(summary, batches, mappings, locations) {
   const [first, ...rest] = worries;
   return [
     h('section', { class: `state ${first?.tone ?? ''}`, 'aria-label': 'In a word' },
-      h('h2', null, first ? ['Attention: ', ...first.text] : empty ? 'Nothing has been synced yet' : events.pending ? `In step, with ${count(events.pending, 'delivery', 'deliveries')} on the way` : 'Everything is in step'),
-      rest.length ? h('ul', null, rest.map(({ text }) => h('li', null, ...text))) : null,
-      empty && [p('Send a first event, in the folder of Certbridge: ', h('code', null, 'certbridge test --source accredible'), ', or sync one record yourself: ', h('code', null, 'POST /certificates/100/sync'), '.')],
+      h('h2', first ? ['Attention: ', ...first.text] : empty ? 'Nothing has been synced yet' : events.pending ? `In step, with ${count(events.pending, 'delivery', 'deliveries')} on the way` : 'Everything is in step'),
+      rest.length ? h('ul', rest.map(({ text }) => li(...text))) : null,
+      empty && [p('Send a first event, in the folder of Certbridge: ', code('certbridge test --source accredible'), ', or sync one record yourself: ', code('POST /certificates/100/sync'), '.')],
       !first && !empty && p(`No delivery waits for a person, and none is late.`)),
     figures([
       ['Records in step', number(records) + more(summary.complete), kinds.filter(kind => kind.records).map(kind => count(kind.records, kind.kind)).join(', ')],
@@ -264,7 +269,7 @@ function verdict(summary, batches, mappings, locations) {
     ]),
     bars('Deliveries that are not settled', ['pending', 'quarantined', 'failed'].map(state => ({ name: state, records: events[state] })),
       row => link(address('events', { state: row.name }), row.name)),
-    !(summary.complete && events.complete) && p(h('small', null, 'Not everything was counted: there is more than the numbers say.')),
+    !(summary.complete && events.complete) && p(small('Not everything was counted: there is more than the numbers say.')),
   ];
 }
 
@@ -288,14 +293,14 @@ function trend(batches) {
   const most = Math.max(1, ...batches.map(batch => batch.summary.repaired));
   const step = 300 / Math.max(batches.length, 10);
   const text = batches.map(batch => `${number(batch.summary.repaired)}${['needs_person', 'failed'].includes(batch.summary.verdict) ? ' (needs a person)' : ''}`).join(', ');
-  return h('figure', null,
-    h('figcaption', null, h('small', null, `Drift: records that differed and were put right, or would be, in the last ${count(batches.length, 'comparison')}, the oldest first; at most ${number(most)}.`)),
+  return h('figure',
+    h('figcaption', small(`Drift: records that differed and were put right, or would be, in the last ${count(batches.length, 'comparison')}, the oldest first; at most ${number(most)}.`)),
     h('svg', { class: 'trend', role: 'img', 'aria-label': `The oldest first: ${text}`, viewBox: '0 0 300 60', preserveAspectRatio: 'none' },
       batches.map((batch, index) => {
         const height = Math.max(2, 58 * batch.summary.repaired / most);
         const hot = ['needs_person', 'failed'].includes(batch.summary.verdict);
         return h('rect', { x: index * step + 1, y: 60 - height, width: step - 2, height, class: hot ? 'hot' : batch.summary.repaired ? null : 'void' },
-          h('title', null, `${batch.batch_id}: ${batch.summary.headline}`));
+          h('title', `${batch.batch_id}: ${batch.summary.headline}`));
       })));
 }
 
@@ -305,7 +310,7 @@ function proofState(checkpoint) {
   return [
     p(checkpoint.signed ? mark('good', '✓ Signed') : mark('warn', '! Not signed'), ' The last checkpoint was made ', time(checkpoint.time),
       ` and covers ${count(checkpoint.rows, 'row')} in ${count(checkpoint.size, 'chain')}.`),
-    !checkpoint.signed && p(h('small', null, 'An unsigned checkpoint finds accidents, not intent. Give the secret “audit” a signing key.')),
+    !checkpoint.signed && p(small('An unsigned checkpoint finds accidents, not intent. Give the secret “audit” a signing key.')),
     old && p(mark('warn', '! Old'), ' It is more than a day and a half old: did the nightly comparison run?'),
   ];
 }
@@ -315,9 +320,9 @@ function totals(summary, names) {
   if (!some.length) return p('No records yet.');
   return some.map(kind => {
     const to = query => address('records', { kind: kind.kind, ...query });
-    const named = (field, word) => row => row.name === null ? h('em', null, `no ${word}`) : link(to({ [field]: row.name }), field === 'location_id' && names.get(row.name) || row.name);
+    const named = (field, word) => row => row.name === null ? em(`no ${word}`) : link(to({ [field]: row.name }), field === 'location_id' && names.get(row.name) || row.name);
     return [
-      h('h3', null, link(to({}), KINDS[kind.kind] ?? kind.kind), ` `, h('small', null, number(kind.records), kind.complete ? '' : ' or more', ', the last ', time(kind.last_synced_at))),
+      h('h3', link(to({}), KINDS[kind.kind] ?? kind.kind), ` `, small(number(kind.records), kind.complete ? '' : ' or more', ', the last ', time(kind.last_synced_at))),
       h('div', { class: 'columns' }, [['sources', 'source', 'source'], ['statuses', 'status', 'state'], ['locations', 'location_id', 'location']]
         .map(([list, field, word]) => bars(`${KINDS[kind.kind] ?? kind.kind} by ${word}`, [...kind[list]].sort((a, b) => b.records - a.records).slice(0, 12), named(field, word)))),
     ];
@@ -326,14 +331,13 @@ function totals(summary, names) {
 
 const sourcesOf = mappings => (mappings?.plans ?? []).map(plan => plan.source);
 const option = (value, text, chosen) => h('option', { value, selected: value === chosen }, text);
-const field = (label, control) => h('label', null, label, control);
+const field = (label, control) => label(label, control);
 
 views.records = {
   name: 'Records', title: route => KINDS[route.query.get('kind') || 'certificate'] ?? 'Records',
   load: async ({ query }) => {
-    const given = new URLSearchParams([...query].filter(([name]) => name !== 'kind'));
-    given.set('limit', LIMIT);
-    const [page, mappings] = await Promise.all([get(`records/${enc(query.get('kind') || 'certificate')}?${given}`), get('mappings')]);
+    const { kind, ...filters } = Object.fromEntries(query);
+    const [page, mappings] = await Promise.all([get(paged(`records/${enc(kind || 'certificate')}`, query, filters)), get('mappings')]);
     return { page, mappings };
   },
   render: ({ page, mappings }, route) => {
@@ -342,7 +346,7 @@ views.records = {
     const filtered = ['source', 'status', 'location_id', 'updated_since'].some(name => given(name));
     return [
       h('ul', { class: 'tabs', 'aria-label': 'Kinds' }, Object.entries(KINDS).map(([kind, name]) =>
-        h('li', null, h('a', { href: address('records', { kind }), 'aria-current': chosen === kind ? 'page' : null }, name)))),
+        li(h('a', { href: address('records', { kind }), 'aria-current': chosen === kind ? 'page' : null }, name)))),
       h('form', { 'data-do': 'filter', 'aria-label': 'Filter' }, h('div', { class: 'row' },
         h('input', { type: 'hidden', name: 'kind', value: chosen }),
         field('Source', h('select', { name: 'source' }, option('', 'All', given('source')),
@@ -350,7 +354,7 @@ views.records = {
         field('State', h('input', { name: 'status', value: given('status'), autocomplete: 'off', placeholder: 'issued' })),
         field('Location', h('input', { name: 'location_id', value: given('location_id'), autocomplete: 'off', placeholder: 'loc_london' })),
         field('Synced since', h('input', { type: 'datetime-local', name: 'updated_since', value: local(given('updated_since')) }))),
-      h('p', { class: 'buttons' }, h('button', { class: 'main' }, 'Filter'), filtered && link(address('records', { kind: chosen }), 'All of them'))),
+      buttons(h('button', { class: 'main' }, 'Filter'), filtered && link(address('records', { kind: chosen }), 'All of them'))),
       shown(page, 'the records', data => [
         data.records.length ? table(`${KINDS[chosen] ?? chosen}, the last synced first`, [
           ['Id', row => link(address(recordAddress(row.kind, row.source, row.id)), row.id)], ['Source', row => row.source],
@@ -372,8 +376,7 @@ views.record = {
   under: 'records', title: ({ parts }) => `${parts[1]} ${parts[3]}`,
   load: async ({ parts, query }) => {
     const path = `records/${parts.slice(1).map(enc).join('/')}`;
-    const cursor = query.get('cursor');
-    const [record, history] = await Promise.all([get(path), get(`${path}/history?limit=${LIMIT}${cursor ? `&cursor=${enc(cursor)}` : ''}`, 'audit:read')]);
+    const [record, history] = await Promise.all([get(path), get(paged(`${path}/history`, query), 'audit:read')]);
     return { record, history };
   },
   render: ({ record, history }, route) => {
@@ -381,7 +384,7 @@ views.record = {
     const data = { kind, source, id };
     return [
       p(`A ${kind} of ${source}. `, link(address('records', { kind }), `All ${(KINDS[kind] ?? 'records').toLowerCase()}`)),
-      h('p', { class: 'buttons' }, button('sync', 'Sync now', data, true), button('try', 'What would change', data)),
+      buttons(button('sync', 'Sync now', data, true), button('try', 'What would change', data)),
       wouldBe?.address === route.path && section('What would change', changed(wouldBe.data)),
       section('As it stands', shown(record, `${kind} ${id}`, recordState)),
       section('What happened', shown(history, 'its history', data => historyOf(data, route))),
@@ -391,25 +394,25 @@ views.record = {
 
 function recordState(record) {
   return [
-    record.in_progress && notice('', p(h('strong', null, 'Somebody works on it right now.'), ' What stands here may change in a moment.')),
-    record.in_doubt && notice('bad', p(h('strong', null, 'It is in doubt.'), ' The destination may have been told what is not on record; it is told anew.')),
-    record.plan && !record.plan_in_force && notice('', p(h('strong', null, 'It was mapped by a plan that is no longer in force.'), ' The next sync maps it anew.')),
+    record.in_progress && notice('', p(strong('Somebody works on it right now.'), ' What stands here may change in a moment.')),
+    record.in_doubt && notice('bad', p(strong('It is in doubt.'), ' The destination may have been told what is not on record; it is told anew.')),
+    record.plan && !record.plan_in_force && notice('', p(strong('It was mapped by a plan that is no longer in force.'), ' The next sync maps it anew.')),
     facts([
       ['State', said(record.status)], ['Location', said(record.location_id)],
       ['Synced', time(record.synced_at)], ['Fetched from its source', time(record.fetched_at)],
-      record.plan && ['Plan', h('code', null, record.plan), record.plan_in_force ? ', in force' : ', not in force'],
+      record.plan && ['Plan', code(record.plan), record.plan_in_force ? ', in force' : ', not in force'],
       ['Audit chain', count(record.audit.sequence, 'row'), ', ending in ', short(record.audit.hash)]]),
     table('Fields', [['Field', row => row[0]], ['Value', row => row[1]]],
       [...Object.entries(record.fields).map(([name, value]) => [name, said(value)]),
-        ...record.withheld.map(name => [name, h('em', null, 'withheld: it is personal')])], row => row[0], false),
+        ...record.withheld.map(name => [name, em('withheld: it is personal')])], row => row[0], false),
   ];
 }
 
 const changed = result => [
-  p(h('strong', null, result.dry_run ? result.pushed ? 'The destination would be told.' : 'The destination would not be told.' : result.pushed ? 'The destination was told.' : 'The destination was not told.'), ` Outcome: ${OUTCOMES[result.outcome] ?? words(result.outcome)}.`),
+  p(strong(result.dry_run ? result.pushed ? 'The destination would be told.' : 'The destination would not be told.' : result.pushed ? 'The destination was told.' : 'The destination was not told.'), ` Outcome: ${OUTCOMES[result.outcome] ?? words(result.outcome)}.`),
   result.changes.length ? changes(result.changes) : p('No field would change.'),
 ];
-const value = of => typeof of === 'string' && of.startsWith('digest:') ? h('em', { title: of }, `withheld (${of.slice(7, 15)}…)`) : said(of);
+const value = of => typeof of === 'string' && of.startsWith('digest:') ? em({ title: of }, `withheld (${of.slice(7, 15)}…)`) : said(of);
 const changes = list => table('What changed', [['Field', one => one.field], ['Before', one => value(one.before)], ['After', one => value(one.after)]], list, one => one.field, false);
 
 const OUTCOMES = {
@@ -429,8 +432,8 @@ function historyOf(history, route) {
   return [
     p(chain.holds ? mark('good', '✓ The chain holds') : mark('bad', '✗ The chain is broken'),
       chain.holds ? ' on this page: every row is as it was written and names the one before.' : ` ${said(chain.fault)}`),
-    history.open.length ? [h('h3', null, 'Not settled'), eventTable('Deliveries of this record that are not settled', history.open, false)] : null,
-    !history.open_complete && p(h('small', null, 'Not everything that is not settled was looked through.')),
+    history.open.length ? [h('h3', 'Not settled'), eventTable('Deliveries of this record that are not settled', history.open, false)] : null,
+    !history.open_complete && p(small('Not everything that is not settled was looked through.')),
     history.entries.length ? h('ol', { class: 'timeline' }, history.entries.map(entry)) : p('Nothing is on record.'),
     pager(route, history.next_cursor, 'Older entries'),
   ];
@@ -438,19 +441,19 @@ function historyOf(history, route) {
 
 function entry({ row, delivery }) {
   const told = row.action === 'pushed';
-  return h('li', { 'data-key': String(row.sequence) },
-    h('h3', null, who(row)),
-    p(h('small', null, time(row.time), ` · row ${number(row.sequence)}`)),
+  return li({ 'data-key': String(row.sequence) },
+    h('h3', who(row)),
+    p(small(time(row.time), ` · row ${number(row.sequence)}`)),
     p(`${told ? '→ The destination was told' : '○ The destination was not told'}: ${OUTCOMES[row.outcome] ?? words(row.outcome)}.`),
     row.changes.length ? changes(row.changes) : null,
-    delivery && p(h('small', null, `Delivery ${delivery.event}, received `, time(delivery.received_at), `, proven by key ${delivery.proven_by}`,
+    delivery && p(small(`Delivery ${delivery.event}, received `, time(delivery.received_at), `, proven by key ${delivery.proven_by}`,
       delivery.attempt ? `, after ${count(delivery.attempt, 'failed attempt')}` : '', delivery.reason ? `: ${delivery.reason}` : '', '.')),
-    h('details', null, h('summary', null, `Details of row ${row.sequence}`), facts([
-      ['Cause', words(row.cause.type), row.cause.id ? [' ', row.cause.type === 'batch' ? link(`#/batches/${enc(row.cause.id)}`, row.cause.id) : h('code', null, said(row.cause.id))] : '', row.cause.attempt ? `, attempt ${row.cause.attempt}` : ''],
+    h('details', h('summary', `Details of row ${row.sequence}`), facts([
+      ['Cause', words(row.cause.type), row.cause.id ? [' ', row.cause.type === 'batch' ? link(`#/batches/${enc(row.cause.id)}`, row.cause.id) : code(said(row.cause.id))] : '', row.cause.attempt ? `, attempt ${row.cause.attempt}` : ''],
       row.actor.key_id && ['Proven by key', said(row.actor.key_id)],
-      ['Time', row.time], ['Plan', h('code', null, said(row.plan))], ['Fence', number(row.fence)],
-      row.destination_request_id && ['The destination’s request', h('code', null, row.destination_request_id)],
-      ['Hash', h('code', null, row.hash)], ['Row before', h('code', null, row.previous_hash)]])));
+      ['Time', row.time], ['Plan', code(said(row.plan))], ['Fence', number(row.fence)],
+      row.destination_request_id && ['The destination’s request', code(row.destination_request_id)],
+      ['Hash', code(row.hash)], ['Row before', code(row.previous_hash)]])));
 }
 
 const STATES = { pending: 'On the way', quarantined: 'Quarantined', failed: 'Failed' };
@@ -462,15 +465,12 @@ const WHAT = {
 
 views.events = {
   name: 'Events', title: ({ query }) => `Events: ${(STATES[query.get('state') || 'quarantined'] ?? 'unknown').toLowerCase()}`,
-  load: async ({ query }) => {
-    const cursor = query.get('cursor');
-    return { page: await get(`events?state=${enc(query.get('state') || 'quarantined')}&limit=${LIMIT}${cursor ? `&cursor=${enc(cursor)}` : ''}`) };
-  },
+  load: async ({ query }) => ({ page: await get(paged('events', query, { state: query.get('state') || 'quarantined' })) }),
   render: ({ page }, route) => {
     const state = route.query.get('state') || 'quarantined';
     return [
       h('ul', { class: 'tabs', 'aria-label': 'States' }, Object.entries(STATES).map(([name, text]) =>
-        h('li', null, h('a', { href: address('events', { state: name }), 'aria-current': state === name ? 'page' : null }, text)))),
+        li(h('a', { href: address('events', { state: name }), 'aria-current': state === name ? 'page' : null }, text)))),
       p(WHAT[state] ?? ''),
       shown(page, 'the events', data => [
         data.events.length ? eventTable(`${STATES[state]}, the longest waiting first`, data.events, state === 'pending')
@@ -481,10 +481,10 @@ views.events = {
 };
 
 const eventTable = (caption, events, pending) => table(caption, [
-  ['Event', one => [one.id, h('small', null, ` of ${one.source}`)]],
+  ['Event', one => [one.id, small(` of ${one.source}`)]],
   ['Type', one => said(one.event_type)], ['Record', one => recordLink(one.record)],
   ['Reason', one => said(one.reason)],
-  ['Received', one => [time(one.received_at), h('small', null, ` proven by key ${one.proven_by}`)]],
+  ['Received', one => [time(one.received_at), small(` proven by key ${one.proven_by}`)]],
   ['Tries', one => [one.attempt ? `${number(one.attempt)} failed` : 'none failed', one.next_at && one.state === 'pending' ? [', next ', time(one.next_at)] : '']],
   ...(pending ? [] : [['Again', one => one.state === 'pending' ? '–' : button('replay', 'Run again', { source: one.source, id: one.id, 'aria-label': `Run again: ${one.id} of ${one.source}` })]]),
 ], events, one => one.event);
@@ -492,19 +492,18 @@ const eventTable = (caption, events, pending) => table(caption, [
 views.batches = {
   name: 'Batches', title: () => 'Batches',
   load: async ({ query }) => {
-    const cursor = query.get('cursor');
-    const [page, mappings] = await Promise.all([get(`batches?limit=${LIMIT}${cursor ? `&cursor=${enc(cursor)}` : ''}`), get('mappings')]);
+    const [page, mappings] = await Promise.all([get(paged('batches', query)), get('mappings')]);
     return { page, mappings };
   },
   render: ({ page, mappings }, route) => [
     p('A batch compares what the source has with what the destination has, and repairs what differs.'),
-    h('details', { 'data-key': 'start' }, h('summary', null, 'Compare both sides now'), h('form', { 'data-do': 'start', class: 'narrow' },
+    h('details', { 'data-key': 'start' }, h('summary', 'Compare both sides now'), h('form', { 'data-do': 'start', class: 'narrow' },
       field('Source', h('select', { name: 'source' }, (sourcesOf(mappings.data).length ? sourcesOf(mappings.data) : ['accredible']).map(name => option(name, name, 'accredible')))),
       field('Kind', h('select', { name: 'kind' }, Object.entries(KINDS).map(([kind, name]) => option(kind, name, 'certificate')))),
-      h('fieldset', null, h('legend', null, 'What it may do'),
-        h('label', { class: 'check' }, h('input', { type: 'radio', name: 'how', value: 'dry', checked: true }), 'Dry run: write nothing but a report'),
-        h('label', { class: 'check' }, h('input', { type: 'radio', name: 'how', value: 'real' }), 'Repair what differs')),
-      h('p', { class: 'buttons' }, h('button', { class: 'main' }, 'Start')))),
+      h('fieldset', h('legend', 'What it may do'),
+        label({ class: 'check' }, h('input', { type: 'radio', name: 'how', value: 'dry', checked: true }), 'Dry run: write nothing but a report'),
+        label({ class: 'check' }, h('input', { type: 'radio', name: 'how', value: 'real' }), 'Repair what differs')),
+      buttons(h('button', { class: 'main' }, 'Start')))),
     shown(page, 'the batches', data => [
       data.batches.length ? batchTable('Batches, the last asked for first', data.batches) : p('There has been no batch yet.'),
       pager(route, data.next_cursor)]),
@@ -516,7 +515,7 @@ const batchTable = (caption, batches) => table(caption, [
   ['Verdict', verdictOf],
   ['In a sentence', one => one.summary?.headline ?? one.error ?? (one.status === 'running' ? 'It runs.' : '–')],
   ['Of', one => `${one.source}, ${one.kind}${one.dry_run ? ', dry run' : ''}`],
-  ['Asked for', one => [time(one.requested_at), h('small', null, ` by ${one.requested_by}`)]],
+  ['Asked for', one => [time(one.requested_at), small(` by ${one.requested_by}`)]],
 ], batches, one => one.batch_id);
 
 views.batch = {
@@ -532,8 +531,8 @@ views.batch = {
       return [
         h('div', { class: `state ${VERDICTS[one.summary?.verdict]?.[0] ?? (one.status === 'failed' ? 'bad' : over ? '' : 'warn')}` },
           p(verdictOf(one), ' ', one.summary?.headline ?? one.error ?? (over ? '' : 'It is not over yet: this page follows it.'))),
-        one.report ? [h('p', { class: 'buttons' }, button('report', 'Open the report', id, true), button('file', 'CSV', { ...id, format: 'csv', 'aria-label': 'Save the report as CSV' }), button('file', 'JSON', { ...id, format: 'json', 'aria-label': 'Save the report as JSON' })),
-          p(h('small', null, 'The report opens in a tab of its own; CSV and JSON are saved as files.'))] : null,
+        one.report ? [buttons(button('report', 'Open the report', id, true), button('file', 'CSV', { ...id, format: 'csv', 'aria-label': 'Save the report as CSV' }), button('file', 'JSON', { ...id, format: 'json', 'aria-label': 'Save the report as JSON' })),
+          p(small('The report opens in a tab of its own; CSV and JSON are saved as files.'))] : null,
         facts([
           ['State', words(one.status)], ['Mode', `${words(one.mode)}${one.dry_run ? ', dry run: nothing is written' : ''}${one.force ? ', forced' : ''}`],
           ['Of', `${one.source}, ${one.kind}`], ['Asked for', time(one.requested_at), ` by ${one.requested_by}`],
@@ -549,10 +548,7 @@ views.batch = {
 
 views.audit = {
   name: 'Audit', title: () => 'Audit proof',
-  load: async ({ query }) => {
-    const cursor = query.get('cursor');
-    return { page: await get(`audit/checkpoints?limit=${LIMIT}${cursor ? `&cursor=${enc(cursor)}` : ''}`, 'audit:read') };
-  },
+  load: async ({ query }) => ({ page: await get(paged('audit/checkpoints', query), 'audit:read') }),
   render: ({ page }, route) => [
     p('Every change of a record is a row that names the hash of the row before. A checkpoint is one number over the ends of all those chains: whoever changes or removes a row before it is found out.'),
     shown(page, 'the audit trail', ({ checkpoints, next_cursor }) => [
@@ -564,7 +560,7 @@ views.audit = {
         ['Hash', one => short(one.hash)], ['Names before', one => one.previous ? short(one.previous) : 'the first'],
         ['Root', one => short(one.root)]], checkpoints, one => one.hash)] : null,
       pager(route, next_cursor)]),
-    p(h('small', null, 'That is what the server says. To prove it without the server: ', h('code', null, 'certbridge audit export'), ' and ', h('code', null, 'certbridge audit verify'), '.')),
+    p(small('That is what the server says. To prove it without the server: ', code('certbridge audit export'), ' and ', code('certbridge audit verify'), '.')),
   ],
 };
 
@@ -587,18 +583,18 @@ views.mappings = {
   render: ({ mappings }) => [
     p('A plan says how what a source sends becomes a record, and what the destination is told.'),
     shown(mappings, 'the plans', ({ destination, plans, broken }) => [
-      broken.length ? notice('bad', p(h('strong', null, `${count(broken.length, 'definition is', 'definitions are')} broken, and not in force.`)),
+      broken.length ? notice('bad', p(strong(`${count(broken.length, 'definition is', 'definitions are')} broken, and not in force.`)),
         table('Broken definitions', [['File', one => one.file], ['Reason', one => one.reason]], broken, one => one.file)) : null,
-      section(`Plans in force, for ${destination}`, plans.length ? plans.map(plan => h('details', { 'data-key': plan.source }, h('summary', null,
+      section(`Plans in force, for ${destination}`, plans.length ? plans.map(plan => h('details', { 'data-key': plan.source }, h('summary',
         `${plan.source}${plan.aliases.length ? `, also ${plan.aliases.join(', ')}` : ''}: ${plan.kinds.map(one => (KINDS[one.kind] ?? one.kind).toLowerCase()).join(', ')}`),
-      p('Version ', h('code', null, plan.version)),
+      p('Version ', code(plan.version)),
       plan.kinds.map(one => table(`${KINDS[one.kind] ?? one.kind} of ${plan.source}`, [['Field', row => row.field], ['Personal', row => row.personal ? 'yes: never shown here' : 'no']], one.fields, row => row.field, false)))) : p('No source is on. A source is on once its secret has a key.')),
     ]),
     section('Try a payload', p('Nothing is stored, fetched or told.'), h('form', { 'data-do': 'preview' },
       field('Source', h('select', { name: 'source' }, sourcesOf(mappings.data).map(name => option(name, name)))),
       field('Payload, as JSON', h('textarea', { name: 'payload', rows: '8', required: true, spellcheck: 'false', autocomplete: 'off', placeholder: '{"event_type": "certificate_created", "certificate_id": "100", ..}' })),
       field('Headers, one “name: value” a line, where the source reads them', h('textarea', { name: 'headers', rows: '2', spellcheck: 'false', autocomplete: 'off' })),
-      h('p', { class: 'buttons' }, h('button', { class: 'main' }, 'Preview')))),
+      buttons(h('button', { class: 'main' }, 'Preview')))),
     preview && section('What it would become', preview.fault ? fault(preview.fault, 'what it would become') : previewed(preview.data)),
   ],
 };
@@ -606,13 +602,13 @@ views.mappings = {
 const previewed = data => [
   data.problems.length ? [p(mark('bad', `✗ ${count(data.problems.length, 'problem')}`)), faults(data.problems)] : p(mark('good', '✓ No problem')),
   data.reading && facts(Object.entries(data.reading).map(([name, value]) => [words(name), said(value)])),
-  [['The canonical record', data.record], ['What the destination would be told', data.request]].map(([name, value]) => [h('h3', null, name), value ? pre(name, value) : p('Nothing.')]),
+  [['The canonical record', data.record], ['What the destination would be told', data.request]].map(([name, value]) => [h('h3', name), value ? pre(name, value) : p('Nothing.')]),
 ];
 
 // ---- What a person does ---------------------------------------------------------------------------------------------
 
 function say(tone, ...text) {
-  at('answer').replaceChildren(h('div', { class: tone }, h('p', null, ...text), button('dismiss', 'Dismiss')));
+  at('answer').replaceChildren(h('div', { class: tone }, p(...text), button('dismiss', 'Dismiss')));
 }
 const hush = () => at('answer').replaceChildren();
 
@@ -635,7 +631,7 @@ async function perform(element, scope, deed) {
     say('good', ...[await deed()].flat());
   } catch (error) {
     if (error instanceof Refused && error.status === 401) return leave('The key is not accepted any more.');
-    say('bad', h('strong', null, refusal(error, scope)));
+    say('bad', strong(refusal(error, scope)));
     if (!(error instanceof Refused)) throw error;
   } finally {
     element.removeAttribute('aria-disabled');
@@ -803,8 +799,8 @@ function head(title, section) {
   document.title = `${title} – Certbridge`;
   at('title').textContent = title;
   at('session').hidden = at('views').hidden = !key;
-  at('views').replaceChildren(h('ul', null, Object.entries(views).filter(([, view]) => view.name).map(([name, view]) =>
-    h('li', null, h('a', { href: name === 'overview' ? '#/' : `#/${name}`, 'aria-current': section === name ? 'page' : null }, view.name)))));
+  at('views').replaceChildren(h('ul', Object.entries(views).filter(([, view]) => view.name).map(([name, view]) =>
+    li(h('a', { href: name === 'overview' ? '#/' : `#/${name}`, 'aria-current': section === name ? 'page' : null }, view.name)))));
 }
 
 /// Shows the view of the address: anew, with the focus on its heading, or as it has become.
@@ -868,10 +864,10 @@ function keyForm(error) {
     p('This page shows what your key may see. The key is sent to this server alone, in a header, and is in no address.'),
     h('form', { 'data-do': 'key', class: 'narrow', autocomplete: 'off', novalidate: true },
       field('API key', h('input', { type: 'password', name: 'key', id: 'key', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none', 'aria-invalid': error ? 'true' : null, 'aria-describedby': error ? 'key-error' : null })),
-      error && h('p', { id: 'key-error', class: 'bad' }, `✗ ${error}`),
-      h('label', { class: 'check' }, h('input', { type: 'checkbox', name: 'keep', value: 'yes' }), 'Keep it for this tab, until it is closed'),
-      h('p', { class: 'buttons' }, h('button', { class: 'main' }, 'Show'))),
-    p(h('small', null, 'A key is made with ', h('code', null, 'certbridge keys create --owner NAME --scope records:read --scope audit:read'), '. To replay and sync it needs sync:write, to start a batch batch:run.')));
+      error && p({ id: 'key-error', class: 'bad' }, `✗ ${error}`),
+      label({ class: 'check' }, h('input', { type: 'checkbox', name: 'keep', value: 'yes' }), 'Keep it for this tab, until it is closed'),
+      buttons(h('button', { class: 'main' }, 'Show'))),
+    p(small('A key is made with ', code('certbridge keys create --owner NAME --scope records:read --scope audit:read'), '. To replay and sync it needs sync:write, to start a batch batch:run.')));
   at('key').focus();
 }
 
