@@ -57,6 +57,7 @@ pub(crate) fn row_of(key: EventKey, body: &[u8]) -> InboxRow {
         must_push: false,
         settled_by: None,
         expires_at: None,
+        replay: None,
     }
 }
 

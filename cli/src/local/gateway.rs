@@ -15,7 +15,7 @@ use certbridge_platform::{
         GatewayResponse, handle,
         routes::{ROUTES, Route},
     },
-    keys::presented,
+    keys::{Caller, presented},
 };
 use certbridge_sync::ports::Runtime;
 use jiff::SignedDuration;
@@ -57,18 +57,15 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if uri.path() == "/health" && method == Method::GET {
-        return response(Answer::json(200, &json!({"status": "ok"})).into());
-    }
     let Some(matched) = matched(&method, uri.path()) else {
         return response(Answer::from(Problem::new(ProblemType::NotFound)).into());
     };
-    let owner = match authorize(&functions, matched.route, &headers).await {
-        Ok(owner) => owner,
+    let caller = match authorize(&functions, matched.route, &headers).await {
+        Ok(caller) => caller,
         Err(problem) => return response(Answer::from(*problem).into()),
     };
     let request_id = format!("{:032x}", functions.runtime.random());
-    let event = event(&matched, &method, &uri, &headers, &body, peer, owner.as_deref(), &request_id);
+    let event = event(&matched, &method, &uri, &headers, &body, peer, caller.as_ref(), &request_id);
     let event: LambdaRequest = match serde_json::from_value(event) {
         Ok(event) => event,
         Err(error) => {
@@ -100,12 +97,12 @@ async fn invoke(
     }
 }
 
-/// What the authorizer does on AWS: the owner of the key, where the route needs one.
-async fn authorize(functions: &Functions, route: &Route, headers: &HeaderMap) -> Result<Option<String>, Box<Problem>> {
+/// What the authorizer does on AWS: who holds the key, where the route needs one.
+async fn authorize(functions: &Functions, route: &Route, headers: &HeaderMap) -> Result<Option<Caller>, Box<Problem>> {
     let Some(scope) = route.scope else { return Ok(None) };
     let key = presented(headers).ok_or_else(|| Box::new(Problem::new(ProblemType::Unauthorized)))?;
     match functions.secrets.authorize(key, scope).await {
-        Ok(caller) => Ok(Some(caller.owner)),
+        Ok(caller) => Ok(Some(caller)),
         Err(error) => {
             tracing::warn!(%error, scope, "not let in");
             Err(Box::new(Problem::from(&error)))
@@ -123,7 +120,7 @@ fn event(
     headers: &HeaderMap,
     body: &[u8],
     peer: SocketAddr,
-    owner: Option<&str>,
+    caller: Option<&Caller>,
     request_id: &str,
 ) -> Value {
     let mut joined: BTreeMap<&str, String> = BTreeMap::new();
@@ -154,7 +151,7 @@ fn event(
             "requestId": request_id,
             "routeKey": matched.route.key,
             "timeEpoch": 0,
-            "authorizer": owner.map(|owner| json!({"lambda": {"owner": owner}})),
+            "authorizer": caller.map(|caller| json!({"lambda": {"owner": caller.owner, "keyId": caller.key_id}})),
             "http": {
                 "method": method.as_str(),
                 "path": path,

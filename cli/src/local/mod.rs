@@ -17,7 +17,7 @@ pub use sandbox::{DEFAULT_DESTINATION, Sandbox};
 pub use tables::LocalTables;
 
 use crate::CliError;
-use api::Api;
+use api::{Api, Cursors};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use certbridge_archive::{Archive, ArchiveError};
 use certbridge_batch::BatchSync;
@@ -39,7 +39,7 @@ use serde_json::{Value, json};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use stream::StreamReader;
@@ -94,7 +94,7 @@ struct Functions {
     sync_event: SyncEvent<Engine>,
     sync_certificate: SyncCertificate<Engine>,
     batch_sync: batch_sync::App<DynamoStore, Sources, Destination, LocalQueue, SystemRuntime>,
-    api: Api<DynamoStore, LocalExecutions, SystemRuntime>,
+    api: Api<DynamoStore, LocalQueue, LocalExecutions, SystemRuntime>,
     secrets: SharedSecrets<SecretsFile>,
     runtime: SystemRuntime,
 }
@@ -221,11 +221,15 @@ async fn functions(
         batch_sync: batch_sync::App { batches, metrics: metrics("batch-sync") },
         api: Api {
             definitions: in_force(),
-            batches: store.clone(),
+            destination: certbridge_wiring::Destination::read(env)?.name().to_owned(),
+            store: store.clone(),
+            queue: queue.clone(),
             executions,
             archive,
             runtime: SystemRuntime,
             metrics: metrics("api"),
+            cursors: Cursors::new(secrets.cursor_key().await?),
+            summary: Mutex::default(),
         },
         webhook: Webhook {
             definitions: in_force(),
@@ -314,7 +318,7 @@ async fn refresh_driver(functions: Arc<Functions>) {
         interval.tick().await;
         let (webhook, api) = (&functions.webhook, &functions.api);
         definitions::refresh(&webhook.definitions, &webhook.inbox, webhook.runtime.now(), &webhook.metrics).await;
-        definitions::refresh(&api.definitions, &api.batches, api.runtime.now(), &api.metrics).await;
+        definitions::refresh(&api.definitions, &api.store, api.runtime.now(), &api.metrics).await;
         refresh(&functions.sync_event.engine, &functions.sync_event.metrics).await;
         refresh(&functions.sync_certificate.engine, &functions.sync_certificate.metrics).await;
         refresh(&functions.batch_sync.batches.engine, &functions.batch_sync.metrics).await;

@@ -1,7 +1,7 @@
 //! The command: what is typed, and what is printed.
 
 use super::{
-    Checked, Compared, MappingError, Told, check_document, check_event, compare,
+    Compared, MappingError, Told, compare,
     load::{self, Loaded},
 };
 use crate::{
@@ -9,7 +9,10 @@ use crate::{
     local::tables,
     table::{plain, table},
 };
-use certbridge_mapping::{Kind, Plan, Problem, Sample, SourceDefinition};
+use certbridge_mapping::{
+    Kind, Plan, Problem, Sample, SourceDefinition,
+    check::{Checked, check_document, check_event},
+};
 use clap::Subcommand;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -134,7 +137,7 @@ fn check(plan: &Plan, sample: Option<&Path>, kind: Option<Kind>) -> Result<Vec<(
     if let Some(path) = sample {
         let body = fs::read(path).map_err(CliError::file(path))?;
         let checked = match kind {
-            Some(kind) => check_document(plan, kind, &body)?,
+            Some(kind) => check_document(plan, kind, &body).ok_or_else(|| MappingError::no_kind(plan, kind))?,
             None => {
                 let headers = source.sample_headers(&type_of(source, &body), id, now);
                 check_event(plan, &Sample { event_type: String::new(), body, headers })

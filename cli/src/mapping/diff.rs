@@ -1,7 +1,9 @@
 //! What a changed plan would tell a destination otherwise.
 
-use super::{MappingError, check::document_key};
-use certbridge_mapping::{Document, Kind, Operation, Plan, Problems, Reading, RecordKey, Request, Version};
+use super::MappingError;
+use certbridge_mapping::{
+    Document, Kind, Operation, Plan, Problems, Reading, RecordKey, Request, Version, check::document_key,
+};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::{
@@ -76,7 +78,7 @@ pub fn compare(
     let mut newest: BTreeMap<RecordKey, Payload> = BTreeMap::new();
     for (file, body) in files {
         let read = match kind {
-            Some(kind) => document_key(new, kind, &body)?
+            Some(kind) => document_key(new, kind, &body).ok_or_else(|| MappingError::no_kind(new, kind))?
                 .map(|key| (key, Operation::Updated, None))
                 .map_err(|problems| problems.to_string()),
             None => read_event(new, &body, now),

@@ -3,15 +3,14 @@
 //! Nothing here is proven, so nothing is stored or sent. What a sample holds is shown to whoever gave it; what many
 //! payloads hold, only if it tells nothing of a person.
 
-mod check;
 mod command;
 mod diff;
 mod load;
 
-pub use check::{Checked, Row, check_document, check_event};
 pub use command::{MappingCommand, run};
 pub use diff::{Compared, Told, compare};
 
+use certbridge_mapping::{Kind, Plan};
 use std::path::PathBuf;
 
 /// Why a payload cannot be looked at.
@@ -51,9 +50,16 @@ pub enum MappingError {
         /// The source.
         source_name: String,
         /// What was asked for.
-        kind: certbridge_mapping::Kind,
+        kind: Kind,
     },
     /// There is nothing in the folder.
     #[error("{}: there is no *.json in it", .0.display())]
     NoEvents(PathBuf),
+}
+
+impl MappingError {
+    /// A plan's source has no such records.
+    fn no_kind(plan: &Plan, kind: Kind) -> Self {
+        Self::NoKind { source_name: plan.source().name.clone(), kind }
+    }
 }

@@ -5,6 +5,9 @@
 //
 // Every half minute the same way is gone again, and `patch` changes only what differs: scroll, focus and open details stay.
 
+(() => {
+'use strict';
+
 const VERSION = '1';
 const EVERY = 30;
 const SOON = 3;
@@ -128,7 +131,7 @@ function fault(of, what) {
     of.errors?.length ? faults(of.errors) : null);
 }
 const faults = list => table('What is wrong, field by field', [
-  ['Field', one => one.field], ['Found', one => one.found], ['Expected', one => one.expected]], list, null, true);
+  ['Field', one => one.field], ['Found', one => one.found], ['Wanted', one => one.wanted]], list, null, true);
 
 /// What was loaded, or why not: the stale state with the fault above it, if there is one.
 const shown = (answer, what, render) => [answer.fault && fault(answer.fault, what), answer.data && render(answer.data)];
@@ -331,7 +334,7 @@ function totals(summary, names) {
 
 const sourcesOf = mappings => (mappings?.plans ?? []).map(plan => plan.source);
 const option = (value, text, chosen) => h('option', { value, selected: value === chosen }, text);
-const field = (label, control) => label(label, control);
+const field = (name, control) => label(name, control);
 
 views.records = {
   name: 'Records', title: route => KINDS[route.query.get('kind') || 'certificate'] ?? 'Records',
@@ -617,7 +620,7 @@ function refusal(error, scope) {
   if (!(error instanceof Refused)) return 'Something went wrong in this page.';
   if (error.status === 403) return `Your key may not do this: it needs the scope ${scope}.`;
   const again = error.retry ? ` Try again in ${lasting(error.retry)}.` : '';
-  const errors = (error.errors ?? []).slice(0, 3).map(one => ` ${one.field}: ${one.found}, expected ${one.expected}.`).join('');
+  const errors = (error.errors ?? []).slice(0, 3).map(one => ` ${one.field}: ${one.found}, wanted ${one.wanted}.`).join('');
   return `Not done. ${error.title} ${error.detail ?? ''}${errors}${again}`;
 }
 
@@ -923,3 +926,4 @@ if (['light', 'dark'].includes(chosen)) {
 }
 key = store('sessionStorage', 'certbridge-key') || null;
 show(true);
+})();

@@ -1,11 +1,20 @@
-use certbridge_platform::{Env, config::ConfigError};
+use certbridge_platform::{
+    Env,
+    config::{ConfigError, DEFAULT_SECRET_PREFIX},
+};
 use certbridge_store::Tables;
 
 /// The variables that this function reads.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `STATE_TABLE`. It touches no other.
+    /// `INBOX_TABLE`, `RECORDS_TABLE`, `AUDIT_TABLE` and `STATE_TABLE`.
     pub tables: Tables,
+    /// `RETRY_QUEUE_URL`: where pointers to events go that are run again.
+    pub retry_queue_url: String,
+    /// `DESTINATION`: the name of its definition.
+    pub destination: String,
+    /// `SECRET_PREFIX`: what the names of secrets begin with.
+    pub secret_prefix: String,
     /// `STATE_MACHINE_ARN`: what carries batches.
     pub state_machine_arn: String,
     /// `REPORTS_URL`: where the archive is, `s3://bucket/prefix` or `file:///folder`.
@@ -19,7 +28,15 @@ impl Config {
     pub fn read(env: &Env) -> Result<Self, ConfigError> {
         let mut vars = env.reader();
         let config = Self {
-            tables: Tables { state: vars.required("STATE_TABLE"), ..Tables::default() },
+            tables: Tables {
+                inbox: vars.required("INBOX_TABLE"),
+                records: vars.required("RECORDS_TABLE"),
+                audit: vars.required("AUDIT_TABLE"),
+                state: vars.required("STATE_TABLE"),
+            },
+            retry_queue_url: vars.required("RETRY_QUEUE_URL"),
+            destination: vars.one_of("DESTINATION", &["snapshots", "highlevel"]).to_owned(),
+            secret_prefix: vars.parsed("SECRET_PREFIX", DEFAULT_SECRET_PREFIX.to_owned()),
             state_machine_arn: vars.required("STATE_MACHINE_ARN"),
             reports_url: vars.required("REPORTS_URL"),
             endpoint: vars.url("AWS_ENDPOINT_URL"),
@@ -42,7 +59,8 @@ mod tests {
         let env = Env::from_iter([("STATE_MACHINE_ARN", " "), ("REPORTS_URL", "https://x"), ("AWS_ENDPOINT_URL", "x")]);
         assert_eq!(
             Config::read(&env).unwrap_err().to_string(),
-            "configuration: STATE_TABLE: is not set; STATE_MACHINE_ARN: is not set; \
+            "configuration: INBOX_TABLE: is not set; RECORDS_TABLE: is not set; AUDIT_TABLE: is not set; \
+             STATE_TABLE: is not set; RETRY_QUEUE_URL: is not set; STATE_MACHINE_ARN: is not set; \
              AWS_ENDPOINT_URL: is not an http or https address; \
              REPORTS_URL: is neither s3://bucket/prefix nor file:///folder"
         );
@@ -53,8 +71,10 @@ mod tests {
     #[test]
     fn what_is_there_is_read() {
         for address in ["s3://reports", "s3://reports/certbridge", "file:///tmp/reports"] {
-            let env = [("STATE_TABLE", "state"), ("STATE_MACHINE_ARN", "arn"), ("REPORTS_URL", address)];
-            let config = Config::read(&env.into_iter().collect()).unwrap();
+            let tables = ["INBOX_TABLE", "RECORDS_TABLE", "AUDIT_TABLE", "STATE_TABLE"].map(|name| (name, "state"));
+            let further = [("RETRY_QUEUE_URL", "q"), ("STATE_MACHINE_ARN", "arn"), ("REPORTS_URL", address)];
+            let env = tables.into_iter().chain(further);
+            let config = Config::read(&env.collect()).unwrap();
             assert_eq!((config.tables.state.as_str(), config.reports_url.as_str()), ("state", address));
         }
     }

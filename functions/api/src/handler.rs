@@ -1,3 +1,4 @@
+use crate::{cursor::Cursors, page};
 use certbridge_archive::{Archive, ArchiveError};
 use certbridge_mapping::Problems;
 use certbridge_platform::{
@@ -7,23 +8,38 @@ use certbridge_platform::{
 use certbridge_sync::{
     InForce, StoreError,
     batches::{BatchId, Batches, Executions},
-    ports::Runtime,
+    catalog::{Catalog, Summary},
+    history::AuditLog,
+    ports::{Inbox, Records, RetryQueue, Runtime},
+    replay::{NotReplayed, Replays},
 };
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 /// When a caller may ask again for what failed in a way that may pass.
 const SOON: Duration = Duration::from_secs(5);
 /// When a caller may ask again for the report of a batch that is not over.
 const LATER: Duration = Duration::from_secs(30);
 
+/// The tables, as this function reads and writes them.
+pub trait Tables: AuditLog + Batches + Catalog + Inbox + Records + Replays {}
+
+impl<S: AuditLog + Batches + Catalog + Inbox + Records + Replays> Tables for S {}
+
 /// Everything that the handler needs.
 #[derive(Debug)]
-pub struct Api<S, E, T> {
+pub struct Api<S, Q, E, T> {
     /// The definitions in force.
     pub definitions: InForce,
-    /// The batches.
-    pub batches: S,
-    /// What carries them.
+    /// The name of the destination's definition.
+    pub destination: String,
+    /// The tables.
+    pub store: S,
+    /// Where pointers to events go that are run again.
+    pub queue: Q,
+    /// What carries batches.
     pub executions: E,
     /// Where the records that callers give are kept, and reports.
     pub archive: Archive,
@@ -31,6 +47,10 @@ pub struct Api<S, E, T> {
     pub runtime: T,
     /// The counters.
     pub metrics: Metrics,
+    /// What makes cursors.
+    pub cursors: Cursors,
+    /// The numbers that were counted last.
+    pub summary: Mutex<Option<Arc<Summary>>>,
 }
 
 /// Why there is no report.
@@ -61,6 +81,10 @@ pub(crate) enum Refused {
     Malformed(Problems),
     #[error("there is no such batch")]
     UnknownBatch,
+    #[error("there is no such record")]
+    UnknownRecord,
+    #[error(transparent)]
+    NotReplayed(NotReplayed),
     #[error("batch {0} was asked for with another body")]
     OtherBody(BatchId),
     #[error("batch {id} is on record, and not started: {error}")]
@@ -81,6 +105,16 @@ impl From<Problems> for Refused {
     }
 }
 
+impl From<NotReplayed> for Refused {
+    fn from(why: NotReplayed) -> Self {
+        match why {
+            NotReplayed::Store(error) => Self::Store(error),
+            NotReplayed::NoDefinition => Self::UnknownSource,
+            why => Self::NotReplayed(why),
+        }
+    }
+}
+
 impl Refused {
     /// A short stable word for metrics.
     fn reason(&self) -> &'static str {
@@ -91,6 +125,8 @@ impl Refused {
             Self::BodyTooLarge { .. } => "size",
             Self::Malformed(_) => "malformed",
             Self::UnknownBatch => "unknown-batch",
+            Self::UnknownRecord => "unknown-record",
+            Self::NotReplayed(_) => "not-replayed",
             Self::OtherBody(_) => "other-body",
             Self::NotStarted { .. } => "start",
             Self::NoReport(_) => "no-report",
@@ -108,7 +144,18 @@ impl Refused {
         };
         match self {
             Self::Unauthorized => Problem::new(ProblemType::Unauthorized),
-            Self::UnknownRoute | Self::UnknownBatch => Problem::new(ProblemType::NotFound),
+            Self::UnknownRoute | Self::UnknownBatch | Self::UnknownRecord => Problem::new(ProblemType::NotFound),
+            Self::NotReplayed(why) => match why {
+                NotReplayed::Unknown => Problem::new(ProblemType::NotFound).detail("There is no such event, or no more."),
+                NotReplayed::Unreadable(problems) => Problem::new(ProblemType::Unmappable)
+                    .detail("It cannot be read by the definition in force.")
+                    .errors(problems.clone()),
+                NotReplayed::Ignored => Problem::new(ProblemType::Unmappable)
+                    .detail("Its type is not synced, says the definition in force."),
+                _ => Problem::new(ProblemType::Conflict)
+                    .detail("The event has moved on meanwhile.")
+                    .retry_after(SOON),
+            },
             Self::UnknownSource => Problem::new(ProblemType::UnknownSource),
             Self::BodyTooLarge { limit, .. } => {
                 Problem::new(ProblemType::BodyTooLarge).detail(format!("At most {limit} bytes are taken."))
@@ -131,7 +178,13 @@ impl Refused {
 }
 
 /// Answers one request.
-pub async fn handle<S: Batches, E: Executions, T: Runtime>(app: &Api<S, E, T>, request: Request) -> Answer {
+pub async fn handle<S, Q, E, T>(app: &Api<S, Q, E, T>, request: Request) -> Answer
+where
+    S: Tables,
+    Q: RetryQueue,
+    E: Executions,
+    T: Runtime,
+{
     let answer = match app.answer(&request).await {
         Ok(answer) => answer,
         Err(refused) => {
@@ -141,19 +194,36 @@ pub async fn handle<S: Batches, E: Executions, T: Runtime>(app: &Api<S, E, T>, r
             refused.problem().into()
         }
     };
-    // What is told here changes by itself, and is nobody else's business.
-    answer.header("cache-control", "no-store")
+    answer.revalidated(&request)
 }
 
-impl<S: Batches, E: Executions, T: Runtime> Api<S, E, T> {
+impl<S: Tables, Q: RetryQueue, E: Executions, T: Runtime> Api<S, Q, E, T> {
     /// Only a caller whom the authorizer let in has an owner.
     async fn answer(&self, request: &Request) -> Result<Answer, Refused> {
-        let owner = owner(request).ok_or(Refused::Unauthorized)?;
-        match route(request).ok_or(Refused::UnknownRoute)?.key {
+        let route = route(request).ok_or(Refused::UnknownRoute)?;
+        let owner = match (route.scope, owner(request)) {
+            (Some(_), None) => return Err(Refused::Unauthorized),
+            (_, owner) => owner.unwrap_or_default(),
+        };
+        match route.key {
             "POST /batch_sync" => self.start(request, owner).await,
             "GET /batches" => self.list(request, owner).await,
             "GET /batches/{id}" => self.show(request, owner).await,
             "GET /batches/{id}/report" => self.report(request, owner).await,
+            "GET /certificates" | "GET /records/{kind}" => self.records(request).await,
+            "GET /certificates/{id}" | "GET /records/{kind}/{source}/{id}" => self.record(request).await,
+            "GET /certificates/{id}/audit" | "GET /records/{kind}/{source}/{id}/audit" => self.audit(request).await,
+            "GET /certificates/{id}/history" | "GET /records/{kind}/{source}/{id}/history" => {
+                self.history(request).await
+            }
+            "GET /summary" => self.summary().await,
+            "GET /events" => self.events(request).await,
+            "POST /events/{source}/{id}/replay" => self.replay(request, owner).await,
+            "GET /mappings" => Ok(self.mappings()),
+            "POST /mappings/preview" => self.preview(request),
+            "GET /dashboard" => Ok(page::dashboard()),
+            "GET /openapi.json" => Ok(page::contract()),
+            "GET /health" => Ok(page::health()),
             _ => Err(Refused::UnknownRoute),
         }
     }

@@ -1,12 +1,20 @@
-//! `POST /batch_sync` starts a batch; `GET /batches`, `/batches/{id}` and `/batches/{id}/report` tell how batches stand
-//! and how they came out.
+//! What is synced, why, and how to run it again: every route but those of senders and of syncing one record. The contract
+//! is `docs/openapi.yaml`.
 #![warn(missing_docs)]
 
 mod config;
+mod cursor;
+mod events;
 mod handler;
+mod mappings;
+mod page;
+mod query;
 mod read;
+mod records;
+mod shown;
 mod start;
 mod wish;
 
 pub use config::Config;
-pub use handler::{Api, handle};
+pub use cursor::Cursors;
+pub use handler::{Api, Tables, handle};

@@ -2,15 +2,18 @@
 // The futures of the SDK, of the runtime and of a handler lie deep in one another.
 #![recursion_limit = "256"]
 
-use api::{Api, Config, handle};
+use api::{Api, Config, Cursors, handle};
 use certbridge_archive::Archive;
-use certbridge_platform::{Env, Metrics, SystemRuntime, aws, definitions, http, logs, metrics::NAMESPACE};
-use certbridge_store::{DynamoStore, SfnExecutions};
+use certbridge_platform::{
+    Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, definitions, http, logs, metrics::NAMESPACE,
+};
+use certbridge_store::{DynamoStore, SfnExecutions, SqsRetryQueue};
 use certbridge_sync::{
     InForce,
     in_force::{Control, REFRESH},
     ports::Runtime,
 };
+use std::sync::Mutex;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -18,18 +21,31 @@ async fn main() -> Result<(), lambda_http::Error> {
     logs::init(&env);
     let config = Config::read(&env)?;
     let sdk = aws::function_config(&env)?;
-    let batches = DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables);
+    let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables);
+    let queue = SqsRetryQueue::new(aws_sdk_sqs::Client::new(&sdk), config.retry_queue_url);
     let executions = SfnExecutions::new(aws_sdk_sfn::Client::new(&sdk), config.state_machine_arn);
     let archive = Archive::open(&config.reports_url, config.endpoint.as_deref())?;
     let metrics = Metrics::new(NAMESPACE, "api", SystemRuntime);
+    let secrets = Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime);
 
     // One read opens the connection to DynamoDB.
-    let files = batches.control().await?.definitions;
-    let definitions = InForce::new(files, SystemRuntime.now(), REFRESH);
+    let (control, key) = tokio::join!(store.control(), secrets.cursor_key());
+    let definitions = InForce::new(control?.definitions, SystemRuntime.now(), REFRESH);
     definitions::report(&definitions.current(), &metrics);
-    let app = &Api { definitions, batches, executions, archive, runtime: SystemRuntime, metrics };
+    let app = &Api {
+        definitions,
+        destination: config.destination,
+        store,
+        queue,
+        executions,
+        archive,
+        runtime: SystemRuntime,
+        metrics,
+        cursors: Cursors::new(key?),
+        summary: Mutex::default(),
+    };
     http::serve(async move |request| {
-        definitions::refresh(&app.definitions, &app.batches, app.runtime.now(), &app.metrics).await;
+        definitions::refresh(&app.definitions, &app.store, app.runtime.now(), &app.metrics).await;
         handle(app, request).await
     })
     .await

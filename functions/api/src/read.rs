@@ -1,7 +1,9 @@
 //! `GET /batches`, `/batches/{id}` and `/batches/{id}/report`.
 
-use crate::handler::{Api, NoReport, Refused};
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use crate::{
+    handler::{Api, NoReport, Refused, Tables},
+    query::PageWanted,
+};
 use certbridge_archive::Content;
 use certbridge_mapping::{
     Problems,
@@ -13,16 +15,14 @@ use certbridge_platform::{
 };
 use certbridge_sync::{
     audit::Actor,
-    batches::{BatchId, BatchProgress, BatchRow, BatchStatus, BatchSummary, Batches, Executions, Mode},
-    ports::Runtime,
+    batches::{BatchId, BatchProgress, BatchRow, BatchStatus, BatchSummary, Executions, Mode},
+    ports::{RetryQueue, Runtime},
     reconcile::Verdict,
 };
 use jiff::Timestamp;
 use serde::Serialize;
 use std::time::Duration;
 
-const DEFAULT_LIMIT: usize = 25;
-const MAX_LIMIT: usize = 100;
 /// The largest report that is answered as it is, in bytes; Lambda answers with 6 MB at most, and JSON makes more of them.
 const MAX_INLINE: u64 = 4 * 1024 * 1024;
 /// How long a link to a larger one opens it.
@@ -136,14 +136,14 @@ impl Form {
     }
 }
 
-impl<S: Batches, E: Executions, T: Runtime> Api<S, E, T> {
+impl<S: Tables, Q: RetryQueue, E: Executions, T: Runtime> Api<S, Q, E, T> {
     pub(crate) async fn list(&self, request: &Request, owner: &str) -> Result<Answer, Refused> {
-        let (limit, cursor) = page_wanted(request)?;
-        let page = self.batches.batches(cursor.as_deref(), limit).await?;
+        let wanted = PageWanted::read(request, &self.cursors, &[])?;
+        let page = self.store.batches(wanted.after.as_deref(), wanted.limit).await?;
         let batches: Vec<_> = page.items.iter().map(Shown::from).collect();
         tracing::info!(owner, batches = batches.len(), "told of batches");
         self.metrics.count("Told", &[("Of", "batches")]);
-        let next_cursor = page.next.map(|place| BASE64_URL_SAFE_NO_PAD.encode(place));
+        let next_cursor = wanted.next(&self.cursors, page.next.as_deref());
         Ok(Answer::json(200, &Page { batches, next_cursor }))
     }
 
@@ -183,7 +183,7 @@ impl<S: Batches, E: Executions, T: Runtime> Api<S, E, T> {
     async fn wanted(&self, request: &Request) -> Result<(BatchRow, BatchProgress), Refused> {
         let id =
             path_parameter(request, "id").and_then(|id| id.parse::<BatchId>().ok()).ok_or(Refused::UnknownBatch)?;
-        self.batches.batch(&id).await?.ok_or(Refused::UnknownBatch)
+        self.store.batch(&id).await?.ok_or(Refused::UnknownBatch)
     }
 }
 
@@ -199,37 +199,6 @@ fn why_none(row: &BatchRow) -> NoReport {
         (_, Some(error)) => NoReport::Failed(error.clone()),
         (_, None) => NoReport::None,
     }
-}
-
-/// The limit and the place after which the page begins.
-fn page_wanted(request: &Request) -> Result<(usize, Option<String>), Problems> {
-    let mut faults = Vec::new();
-    let mut fault = |name: &str, value: &str, wanted: String| {
-        faults.push(Problem::new(name, Shape::String(value.chars().count()), wanted));
-    };
-    let limit = query_parameter(request, "limit").map_or(DEFAULT_LIMIT, |value| {
-        let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-        limit.unwrap_or_else(|| {
-            fault("limit", value, format!("a number from 1 to {MAX_LIMIT}"));
-            DEFAULT_LIMIT
-        })
-    });
-    let cursor = query_parameter(request, "cursor").and_then(|value| {
-        let place = place(value);
-        if place.is_none() {
-            fault("cursor", value, "the next_cursor of a page".to_owned());
-        }
-        place
-    });
-    if faults.is_empty() { Ok((limit, cursor)) } else { Err(Problems(faults)) }
-}
-
-/// The place that a cursor says, if it is one that [`BatchRow::place`] could be.
-fn place(cursor: &str) -> Option<String> {
-    let place = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    let (time, id) = place.split_once('#')?;
-    let time_is_one = time.parse::<Timestamp>().is_ok_and(|at| format!("{at:.3}") == time);
-    (time_is_one && id.parse::<BatchId>().is_ok()).then_some(place)
 }
 
 fn form_wanted(request: &Request) -> Result<Form, Problems> {

@@ -1,7 +1,8 @@
 //! `POST /batch_sync`.
 
 use crate::{
-    handler::{Api, Refused},
+    handler::{Api, Refused, Tables},
+    query::DEFAULT_SOURCE,
     read::Shown,
     wish::{Wish, document},
 };
@@ -12,16 +13,14 @@ use certbridge_platform::{
 };
 use certbridge_sync::{
     audit::Actor,
-    batches::{BatchId, BatchRequest, BatchRow, BatchStatus, Batches, Executions, Registered},
-    ports::Runtime,
+    batches::{BatchId, BatchRequest, BatchRow, BatchStatus, Executions, Registered},
+    ports::{RetryQueue, Runtime},
 };
 
-/// The source whose records are meant where none is named.
-const DEFAULT_SOURCE: &str = "accredible";
 /// The largest body that is taken, in bytes: Lambda takes 6 MB with all that the gateway says of a request.
 const MAX_BODY_BYTES: usize = 5 * 1024 * 1024;
 
-impl<S: Batches, E: Executions, T: Runtime> Api<S, E, T> {
+impl<S: Tables, Q: RetryQueue, E: Executions, T: Runtime> Api<S, Q, E, T> {
     /// The records are stored first, then the row that speaks of them, and only then does somebody look for either: what
     /// is cut off in between is taken up by the same request sent again.
     pub(crate) async fn start(&self, request: &Request, owner: &str) -> Result<Answer, Refused> {
@@ -45,7 +44,7 @@ impl<S: Batches, E: Executions, T: Runtime> Api<S, E, T> {
             // By the digest of the request, so that another one of the same id overwrites nothing.
             self.archive.put_json(&format!("requests/{}.json", asked.request_digest), &records).await?;
         }
-        let (row, outcome) = match self.batches.register(&asked).await? {
+        let (row, outcome) = match self.store.register(&asked).await? {
             Registered::New => (asked, "new"),
             Registered::Exists(known) if known.request_digest == asked.request_digest => (*known, "known"),
             Registered::Exists(known) => return Err(Refused::OtherBody(known.id)),

@@ -1,7 +1,8 @@
+use crate::locations::locations;
 use certbridge_mapping::{Document, Kind, Record, RecordId, RecordKey};
 use certbridge_platform::{
     Answer, Metrics, Problem, ProblemType,
-    http::{Request, deadline, owner, path_parameter, query_parameter, request_id},
+    http::{Request, deadline, owner, path_parameter, query_parameter, request_id, route},
 };
 use certbridge_sync::{
     Engine,
@@ -48,6 +49,9 @@ where
     T: Runtime,
 {
     let engine = &app.engine;
+    if route(&request).is_some_and(|route| route.key == "GET /locations") {
+        return locations(engine, &request).await.revalidated(&request);
+    }
     let wish = match engine_wish(engine, &request) {
         Ok(wish) => wish,
         Err(problem) => return (*problem).into(),
@@ -83,14 +87,20 @@ fn engine_wish<S, R, D, Q, T>(engine: &Engine<S, R, D, Q, T>, request: &Request)
         .unwrap_or_default()
         .parse()
         .map_err(|error| problem(ProblemType::MalformedRequest, format!("{error}.")))?;
-    let source = query_parameter(request, "source").unwrap_or(DEFAULT_SOURCE);
+    let kind = match path_parameter(request, "kind").map(str::parse::<Kind>) {
+        None => Kind::Certificate,
+        Some(Ok(kind)) => kind,
+        Some(Err(error)) => return Err(problem(ProblemType::MalformedRequest, format!("{error}."))),
+    };
+    let named = path_parameter(request, "source").or_else(|| query_parameter(request, "source"));
+    let source = named.unwrap_or(DEFAULT_SOURCE);
     let plan = engine.plans.of(source).ok_or_else(|| Box::new(Problem::new(ProblemType::UnknownSource)))?;
     let dry_run = match query_parameter(request, "dry_run") {
         None | Some("false") => false,
         Some("true" | "") => true,
         Some(_) => return Err(problem(ProblemType::MalformedRequest, "dry_run is true or false.".into())),
     };
-    let key = RecordKey { kind: Kind::Certificate, source: plan.source().name.clone(), id };
+    let key = RecordKey { kind, source: plan.source().name.clone(), id };
     let given = given(&plan, &key, request.body().as_ref())?;
     Ok(Wish { request: SyncRequest { key, given, owner }, dry_run })
 }
@@ -151,7 +161,7 @@ fn problem(unsettled: &Unsettled, now: Timestamp) -> Problem {
             .detail("A provider failed in a way that may pass.")
             .retry_after(retry_after.or(unsettled.not_before.map(until)).unwrap_or(soon)),
         Failure::NotVisible(_) | Failure::NotFound => {
-            Problem::new(ProblemType::NotFound).detail("The source has no certificate of this id.")
+            Problem::new(ProblemType::NotFound).detail("The source has no such record.")
         }
         Failure::Unmappable(problems) => Problem::new(ProblemType::Unmappable).errors(problems.clone()),
         Failure::Rejected(_) => Problem::new(ProblemType::Unmappable).detail("A provider refuses this very request."),

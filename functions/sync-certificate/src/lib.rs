@@ -2,5 +2,6 @@
 #![warn(missing_docs)]
 
 mod handler;
+mod locations;
 
 pub use handler::{SyncCertificate, handle};

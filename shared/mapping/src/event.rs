@@ -359,6 +359,20 @@ impl Verified<'_> {
     }
 }
 
+impl SourceDefinition {
+    /// What a delivery says that was proven, put into the inbox, and could not be read then. Its headers were not kept, so
+    /// an id or a type that stood in one is missing, still; by which subscription it came is not looked at.
+    ///
+    /// # Errors
+    /// Every problem at once, as when it came.
+    pub fn read_again(&self, body: &[u8]) -> Result<Reading, Problems> {
+        let document = Document::from_inbox(body)?;
+        let headers = Headers::default();
+        let (document, problems) = (document.value(), Vec::new());
+        Reader { source: self, headers: &headers, body, verified: None, document, problems }.read()
+    }
+}
+
 /// What a payload would say if it were a delivery, and proven. Nothing that stores or syncs takes one: that takes a
 /// [`Verified`], which none can become.
 #[derive(Debug, Clone, PartialEq, Eq)]

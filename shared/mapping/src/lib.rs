@@ -15,6 +15,7 @@
 #![warn(missing_docs)]
 
 mod decimal;
+pub mod check;
 pub mod definition;
 pub mod destination;
 pub mod digest;

@@ -240,7 +240,8 @@ impl Plan {
         self.is_personal_field(key.kind, field)
     }
 
-    fn is_personal_field(&self, kind: Kind, field: &str) -> bool {
+    /// The same of a field of a kind.
+    pub fn is_personal_field(&self, kind: Kind, field: &str) -> bool {
         kind.field(field).is_none_or(|canonical| canonical.personal)
             || self.source.records.get(&kind).is_none_or(|rules| rules.fields.is_personal(field))
     }

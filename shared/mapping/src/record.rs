@@ -315,6 +315,11 @@ impl Record {
         }
     }
 
+    /// Its state in a word, as it stands in its field `status`.
+    pub fn status(&self) -> Option<String> {
+        self.to_fields().get("status").and_then(Value::as_str).map(str::to_owned)
+    }
+
     /// The record as it stands after an operation: revoked and deleted are final, and no payload need say so.
     #[must_use]
     pub fn after(mut self, operation: Operation) -> Self {

@@ -16,7 +16,7 @@ use certbridge_sync::{
     StoreError,
     ports::{ApiKeys, Credentials, DestinationKeys, Runtime},
 };
-use content::{ApiKeyPart, DestinationPart, SigningPart};
+use content::{ApiKeyPart, CursorPart, DestinationPart, SigningPart};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -37,6 +37,8 @@ pub use content::AuditSecret;
 pub const API_KEYS: &str = "api-keys";
 /// The secret that holds the audit's keys.
 pub const AUDIT: &str = "audit";
+/// The secret that holds the key to our cursors.
+pub const CURSORS: &str = "cursors";
 
 /// How long a secret is used.
 const LIMIT: SignedDuration = SignedDuration::from_mins(5);
@@ -181,6 +183,15 @@ impl<P: SecretProvider, R: Runtime> Secrets<P, R> {
     /// The audit's keys; `None` if there is no such secret.
     pub async fn audit(&self) -> Result<Option<AuditSecret>, SecretError> {
         self.part(AUDIT, Some).await
+    }
+
+    /// The key that proves our cursors.
+    ///
+    /// # Errors
+    /// [`SecretError`] if it cannot be read, or there is none.
+    pub async fn cursor_key(&self) -> Result<SecretString, SecretError> {
+        let key = self.part(CURSORS, CursorPart::into_key).await?;
+        key.ok_or_else(|| SecretError::Refused { name: CURSORS.to_owned(), message: "it holds no key".to_owned() })
     }
 
     /// Who presents this key to our API, and whether its scopes hold `scope`. A key that is not known is looked up

@@ -6,7 +6,7 @@ use certbridge_sync::{
     error::RemoteError,
     grants::Grants,
     ids::IdMap,
-    ports::{Destination, DestinationKeys, ListError, LocationCheck, Page, Pushed},
+    ports::{Destination, DestinationKeys, ListError, LocationCheck, Locations, Page, Pushed},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -91,6 +91,13 @@ impl<K: DestinationKeys, S: IdMap + Grants> Destination for HttpDestination<K, S
         match self {
             Self::Snapshots(snapshots) => snapshots.check_location(location_id, timeout).await,
             Self::HighLevel(highlevel) => Box::pin(highlevel.check_location(location_id, timeout)).await,
+        }
+    }
+
+    async fn locations(&self, timeout: Duration) -> Result<Option<Locations>, RemoteError> {
+        match self {
+            Self::Snapshots(snapshots) => snapshots.locations(timeout).await,
+            Self::HighLevel(highlevel) => Box::pin(highlevel.locations(timeout)).await,
         }
     }
 }

@@ -6,11 +6,11 @@ use crate::{
 };
 use certbridge_sync::{
     error::{RemoteClass, RemoteError},
-    ports::LocationCheck,
+    ports::{LocationCheck, Locations},
 };
 use futures::lock::Mutex;
 use jiff::{SignedDuration, Timestamp};
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 /// How long the list is believed.
@@ -26,20 +26,12 @@ pub(crate) struct LocationList(Mutex<Option<Cached>>);
 struct Cached {
     read_at: Timestamp,
     /// `None`: there is no list to read.
-    listing: Option<Listing>,
-}
-
-/// The locations as they were read.
-pub(crate) struct Listing {
-    /// Their names, by their ids.
-    pub(crate) names: BTreeMap<String, String>,
-    /// Whether there are no others.
-    pub(crate) complete: bool,
+    listing: Option<Locations>,
 }
 
 impl LocationList {
     /// Whether a location is on the list, which is read if what is known of it is too old.
-    pub(crate) async fn check<F: Future<Output = Result<Option<Listing>, RemoteError>>>(
+    pub(crate) async fn check<F: Future<Output = Result<Option<Locations>, RemoteError>>>(
         &self,
         http: &Http,
         provider: &str,
@@ -47,22 +39,48 @@ impl LocationList {
         limit: Duration,
         read: impl FnOnce(Duration) -> F,
     ) -> Result<LocationCheck, RemoteError> {
+        let known = |cached: &Cached| cached.check(location_id, http.now());
+        self.look(http, provider, limit, read, known, |listing| says(listing, location_id)).await
+    }
+
+    /// The whole list, no older than a new location may go unseen.
+    pub(crate) async fn all<F: Future<Output = Result<Option<Locations>, RemoteError>>>(
+        &self,
+        http: &Http,
+        provider: &str,
+        limit: Duration,
+        read: impl FnOnce(Duration) -> F,
+    ) -> Result<Option<Locations>, RemoteError> {
+        let known = |cached: &Cached| cached.is_within(FRESH_MISS, http.now()).then(|| cached.listing.clone());
+        self.look(http, provider, limit, read, known, |listing| listing.cloned()).await
+    }
+
+    /// What is known of the list, or else what it says once it is read again.
+    async fn look<T, F: Future<Output = Result<Option<Locations>, RemoteError>>>(
+        &self,
+        http: &Http,
+        provider: &str,
+        limit: Duration,
+        read: impl FnOnce(Duration) -> F,
+        known: impl Fn(&Cached) -> Option<T>,
+        says: impl FnOnce(Option<&Locations>) -> T,
+    ) -> Result<T, RemoteError> {
         let started = Instant::now();
         // Held while the list is read, so that many who miss at once read it once.
         let lock = timeout(limit, self.0.lock()).await;
         let busy = |_| error(provider, RemoteClass::Unreachable, "somebody else reads the locations");
         let mut cached = lock.map_err(busy)?;
-        if let Some(check) = cached.as_ref().and_then(|cached| cached.check(location_id, http.now())) {
-            return Ok(check);
+        if let Some(known) = cached.as_ref().and_then(known) {
+            return Ok(known);
         }
         let listing = read(limit.saturating_sub(started.elapsed())).await?;
         let told = cached.as_ref().is_some_and(|cached| cached.listing.is_none());
         if listing.is_none() && !told {
             tracing::warn!(provider, "lists no locations: they are not checked");
         }
-        let check = says(listing.as_ref(), location_id);
+        let said = says(listing.as_ref());
         *cached = Some(Cached { read_at: http.now(), listing });
-        Ok(check)
+        Ok(said)
     }
 }
 
@@ -71,12 +89,16 @@ impl Cached {
     fn check(&self, location_id: &str, now: Timestamp) -> Option<LocationCheck> {
         let check = says(self.listing.as_ref(), location_id);
         let fresh = if matches!(check, LocationCheck::Unknown { .. }) { FRESH_MISS } else { FRESH };
-        // A clock that was set back proves nothing.
-        (SignedDuration::ZERO..fresh).contains(&now.duration_since(self.read_at)).then_some(check)
+        self.is_within(fresh, now).then_some(check)
+    }
+
+    /// Whether it was read less than `age` ago. A clock that was set back proves nothing.
+    fn is_within(&self, age: SignedDuration, now: Timestamp) -> bool {
+        (SignedDuration::ZERO..age).contains(&now.duration_since(self.read_at))
     }
 }
 
-fn says(listing: Option<&Listing>, location_id: &str) -> LocationCheck {
+fn says(listing: Option<&Locations>, location_id: &str) -> LocationCheck {
     match listing {
         Some(listing) if listing.names.contains_key(location_id) => LocationCheck::Known,
         Some(listing) if listing.complete => LocationCheck::Unknown { nearest: nearest(&listing.names, location_id) },

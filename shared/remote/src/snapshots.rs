@@ -4,7 +4,7 @@ use crate::{
     address::{BaseUrl, BaseUrlError},
     http::{Answer, Body, Call, Http, error, is_plain_id, request_id},
     listing::{self, Parts},
-    location_list::{Listing, LocationList},
+    location_list::LocationList,
     refusal::reason,
 };
 use certbridge_mapping::{
@@ -13,7 +13,7 @@ use certbridge_mapping::{
 };
 use certbridge_sync::{
     error::{RemoteClass, RemoteError},
-    ports::{ApiKeys, Destination, ListError, LocationCheck, Page, Pushed},
+    ports::{ApiKeys, Destination, ListError, LocationCheck, Locations, Page, Pushed},
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::{
@@ -81,10 +81,10 @@ impl<K: ApiKeys> Snapshots<K> {
     }
 
     /// Reads the list of locations; `None` if there is none, or none that can be read.
-    async fn list(&self, path: &str, timeout: Duration) -> Result<Option<Listing>, RemoteError> {
+    async fn list(&self, path: &str, timeout: Duration) -> Result<Option<Locations>, RemoteError> {
         let answer = self.send(reqwest::Method::GET, path, None, None, timeout).await?;
         match answer.status {
-            status if status.is_success() => Ok(Listing::read(&answer.body)),
+            status if status.is_success() => Ok(locations_in(&answer.body)),
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(None),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 let status = answer.status.as_u16();
@@ -207,21 +207,24 @@ impl<K: ApiKeys> Destination for Snapshots<K> {
         let Some(path) = &definition.locations_path else { return Ok(LocationCheck::Unchecked) };
         self.locations.check(&self.http, &self.provider, location_id, limit, |left| self.list(path, left)).await
     }
+
+    async fn locations(&self, limit: Duration) -> Result<Option<Locations>, RemoteError> {
+        let definition = self.definition();
+        let Some(path) = &definition.locations_path else { return Ok(None) };
+        self.locations.all(&self.http, &self.provider, limit, |left| self.list(path, left)).await
+    }
 }
 
-impl Listing {
-    /// Reads an array, or an object that has one as `locations` or `data`, of ids or of objects with an `id` or a
-    /// `location_id`. `None` if there is no id in it.
-    fn read(body: &[u8]) -> Option<Self> {
-        let value: Value = serde_json::from_slice(body).ok()?;
-        let items = value.as_array().or_else(|| value.get("locations")?.as_array());
-        let items = items.or_else(|| value.get("data")?.as_array())?;
-        let named = |item: &Value| item.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let names: BTreeMap<_, _> =
-            items.iter().flat_map(|item| ids_of(item).map(move |id| (id, named(item)))).collect();
-        let complete = items.iter().all(|item| ids_of(item).next().is_some()) && !has_more(&value, items.len());
-        (!names.is_empty()).then_some(Self { names, complete })
-    }
+/// Reads an array, or an object that has one as `locations` or `data`, of ids or of objects with an `id` or a
+/// `location_id`. `None` if there is no id in it.
+fn locations_in(body: &[u8]) -> Option<Locations> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let items = value.as_array().or_else(|| value.get("locations")?.as_array());
+    let items = items.or_else(|| value.get("data")?.as_array())?;
+    let named = |item: &Value| item.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let names: BTreeMap<_, _> = items.iter().flat_map(|item| ids_of(item).map(move |id| (id, named(item)))).collect();
+    let complete = items.iter().all(|item| ids_of(item).next().is_some()) && !has_more(&value, items.len());
+    (!names.is_empty()).then_some(Locations { names, complete })
 }
 
 fn ids_of(item: &Value) -> impl Iterator<Item = String> {
@@ -256,7 +259,7 @@ mod tests {
     use serde_json::json;
 
     fn read(value: &Value) -> Option<(Vec<String>, bool)> {
-        Listing::read(value.to_string().as_bytes())
+        locations_in(value.to_string().as_bytes())
             .map(|listing| (listing.names.into_keys().collect::<Vec<_>>(), listing.complete))
     }
 
@@ -291,6 +294,6 @@ mod tests {
         for shape in [json!([]), json!({}), json!({"locations": []}), json!("a"), json!(null), json!([{"name": "x"}])] {
             assert_eq!(read(&shape), None, "{shape}");
         }
-        assert!(Listing::read(b"<html>").is_none());
+        assert!(locations_in(b"<html>").is_none());
     }
 }

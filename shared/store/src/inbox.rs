@@ -9,7 +9,7 @@ use crate::{
         PENDING_INDEX,
         attribute::{
             ATTEMPT, BODY, BODY_DIGEST, EVENT, EXPIRES_AT, MUST_PUSH, NEXT_AT, OPEN, PK, PROVEN_BY, REASON,
-            RECEIVED_AT, SETTLED_BY, STATE, UNSEEN,
+            RECEIVED_AT, REPLAY, SETTLED_BY, STATE, UNSEEN,
         },
     },
 };
@@ -21,6 +21,7 @@ use aws_sdk_dynamodb::{
 use certbridge_mapping::{Event, EventKey, Operation, RecordKey, Version};
 use certbridge_sync::{
     StoreError,
+    history::Delivery,
     ports::{Inbox, Inserted, Overdue},
     row::{InboxRow, InboxState, Reschedule, Settle},
 };
@@ -156,7 +157,7 @@ fn item_of(row: &InboxRow) -> Result<Item, StoreError> {
         (BODY_DIGEST, Some(text(&row.body_digest))),
         (RECEIVED_AT, Some(text(row.received_at))),
         (PROVEN_BY, Some(text(&row.proven_by))),
-        (EVENT, row.event.as_ref().map(|event| json(&EventRef { event })).transpose()?),
+        (EVENT, row.event.as_ref().map(event_item).transpose()?),
         (STATE, Some(text(row.state.as_str()))),
         (ATTEMPT, Some(number(row.attempt))),
         (UNSEEN, Some(number(row.unseen))),
@@ -165,6 +166,7 @@ fn item_of(row: &InboxRow) -> Result<Item, StoreError> {
         (MUST_PUSH, Some(AttributeValue::Bool(row.must_push))),
         (SETTLED_BY, row.settled_by.map(number)),
         (EXPIRES_AT, row.expires_at.map(seconds_up)),
+        (REPLAY, row.replay.as_ref().map(json).transpose()?),
         (OPEN, is_open.then(|| text(open(row.state, InboxRow::shard(&row.key))))),
     ];
     Ok(attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
@@ -191,6 +193,28 @@ pub fn inbox_row(item: &HashMap<String, AttributeValue>) -> Result<InboxRow, Sto
         must_push: read.flag(MUST_PUSH)?,
         settled_by: read.optional_number(SETTLED_BY)?,
         expires_at: read.optional_seconds(EXPIRES_AT)?,
+        replay: read.optional_json(REPLAY)?,
+    })
+}
+
+/// An event as it is stored.
+pub(crate) fn event_item(event: &Event) -> Result<AttributeValue, StoreError> {
+    json(&EventRef { event })
+}
+
+/// A row without what only its syncing needs.
+pub(crate) fn delivery(item: &Item) -> Result<Delivery, StoreError> {
+    let read = Reader(item);
+    Ok(Delivery {
+        key: event_key(read)?,
+        received_at: read.parsed(RECEIVED_AT)?,
+        proven_by: read.text(PROVEN_BY)?.to_owned(),
+        event: read.optional_json(EVENT)?.map(|OwnedEvent { event }| event),
+        state: state_named(read.text(STATE)?)?,
+        attempt: read.number(ATTEMPT)?,
+        next_at: read.optional_milliseconds(NEXT_AT)?.ok_or_else(|| unreadable(NEXT_AT))?,
+        reason: read.optional_text(REASON)?.map(str::to_owned),
+        replay: read.optional_json(REPLAY)?,
     })
 }
 

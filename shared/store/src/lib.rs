@@ -6,6 +6,7 @@
 
 mod batches;
 mod call;
+mod catalog;
 mod change;
 mod control;
 mod definitions;

@@ -2,6 +2,7 @@
 
 use crate::{
     DynamoStore,
+    catalog,
     call::{cancelled, condition_failed, passes, patiently, store_error},
     change::{Change, Changed},
     inbox::settling,
@@ -9,7 +10,7 @@ use crate::{
     schema::{
         attribute::{
             AUDIT_HASH, AUDIT_SEQUENCE, CLEAN_FENCE, FENCE, FETCHED_AT, FINGERPRINT, HASH, LEASE_OWNER, LEASE_UNTIL,
-            PK, PLAN, RECORD, ROW, SALT, SETTLED_BY, SK, STATE, SYNCED_AT, TIME, VERSION,
+            LISTED, LISTED_AT, LOCATION_ID, PK, PLAN, RECORD, ROW, SALT, SETTLED_BY, SK, STATE, STATUS, SYNCED_AT, TIME, VERSION,
         },
         invalid,
     },
@@ -24,6 +25,7 @@ use certbridge_mapping::{
 };
 use certbridge_sync::{
     AuditRow, StoreError,
+    catalog::Listed,
     ports::{ClaimError, CommitError, Records},
     row::{AuditHead, Claim, Commit, Lease, RecordRow, RecordState, Release},
 };
@@ -162,9 +164,24 @@ fn committing(commit: &Commit<'_>) -> Result<Change, StoreError> {
         None => change,
     };
     Ok(match commit.state {
-        Some(state) => change.set(STATE, AttributeValue::M(state_item(state)?)),
+        Some(state) => list(change, &commit.claim.row.key, state).set(STATE, AttributeValue::M(state_item(state)?)),
         None => change,
     })
+}
+
+/// What the index holds of a record.
+fn list(change: Change, key: &RecordKey, state: &RecordState) -> Change {
+    let row = RecordRow { state: Some(state.clone()), ..RecordRow::new(key.clone()) };
+    let Some(listed) = Listed::of(&row) else { return change };
+    let or_none = |change: Change, name: &str, value: Option<&String>| match value {
+        Some(value) if !value.is_empty() => change.set(name, text(value)),
+        _ => change.remove(name),
+    };
+    let change = change
+        .set(LISTED, text(catalog::listed(key.kind, Listed::shard(key))))
+        .set(LISTED_AT, text(listed.place()));
+    let change = or_none(change, STATUS, listed.status.as_ref());
+    or_none(change, LOCATION_ID, listed.location_id.as_ref())
 }
 
 /// A claim whose condition failed: another's lease is live, or an earlier try of this very claim was applied and its

@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::{
     error::BuildError,
     operation::create_table::builders::CreateTableFluentBuilder,
     types::{
-        AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+        AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
+        GlobalSecondaryIndexUpdate, KeySchemaElement, KeyType, Projection, ProjectionType,
         ScalarAttributeType, StreamSpecification, StreamViewType, TableStatus, TimeToLiveSpecification,
         TimeToLiveStatus,
     },
@@ -37,6 +38,11 @@ impl Tables {
 
 /// The index of what is not settled, on [`attribute::OPEN`] and [`attribute::NEXT_AT`].
 pub const PENDING_INDEX: &str = "pending";
+
+/// The index of records by when they were synced, on [`attribute::LISTED`] and [`attribute::LISTED_AT`].
+pub const LISTED_INDEX: &str = "listed";
+/// What that index holds beside its keys.
+pub const LISTED_WITH: [&str; 2] = [attribute::STATUS, attribute::LOCATION_ID];
 
 /// The partition of the state table that init reads in one query.
 pub const CONTROL: &str = "control";
@@ -91,6 +97,9 @@ pub mod attribute {
     /// inbox: `{state}#{shard}`. Only rows that are not settled have it, so only they stand in the index.
     pub const OPEN: &str = "open";
 
+    /// inbox: who had it run again last, as JSON.
+    pub const REPLAY: &str = "replay";
+
     /// records, audit: how many times the record had been claimed.
     pub const FENCE: &str = "fence";
     /// records: the fence of the last claim that ended without doubt.
@@ -105,6 +114,13 @@ pub mod attribute {
     pub const AUDIT_HASH: &str = "audit_hash";
     /// records: what keeps audit digests from being guessed.
     pub const SALT: &str = "salt";
+
+    /// records: `{kind}#{shard}`, once there is a state. Only rows that have it stand in the index.
+    pub const LISTED: &str = "listed";
+    /// records: `{synced_at}#{pk}`, its place in the index.
+    pub const LISTED_AT: &str = "listed_at";
+    /// records: the state's status, for the index.
+    pub const STATUS: &str = "status";
 
     /// records, in the state: the canonical record, as JSON.
     pub const RECORD: &str = "record";
@@ -159,13 +175,13 @@ pub mod attribute {
     pub const ENDS_AT: &str = "ends_at";
     /// state, in a grant: the company that it is for.
     pub const COMPANY_ID: &str = "company_id";
-    /// state, in a grant: the location that it is for.
+    /// records: the state's location, for the index. state, in a grant: the location that it is for.
     pub const LOCATION_ID: &str = "location_id";
     /// state, in a grant: why it can be renewed no more.
     pub const NEEDS_PERSON: &str = "needs_person";
 }
 
-use attribute::{EXPIRES_AT, NEXT_AT, OPEN, PK, SK};
+use attribute::{EXPIRES_AT, LISTED, LISTED_AT, NEXT_AT, OPEN, PK, SK};
 
 /// Makes the tables that are not there yet, and waits until all can be used. For local mode and tests: on AWS the
 /// deployment makes them.
@@ -175,7 +191,7 @@ use attribute::{EXPIRES_AT, NEXT_AT, OPEN, PK, SK};
 pub async fn create(client: &Client, tables: &Tables) -> Result<(), StoreError> {
     let requests = [
         inbox(client, &tables.inbox),
-        keyed(client, &tables.records, None),
+        records(client, &tables.records),
         keyed(client, &tables.audit, Some(ScalarAttributeType::N)),
         keyed(client, &tables.state, Some(ScalarAttributeType::S)),
     ];
@@ -191,6 +207,7 @@ pub async fn create(client: &Client, tables: &Tables) -> Result<(), StoreError> 
     for table in [&tables.inbox, &tables.records, &tables.audit, &tables.state] {
         wait_until_active(client, table).await?;
     }
+    index_records(client, &tables.records).await?;
     expire(client, &tables.inbox).await
 }
 
@@ -208,6 +225,50 @@ fn inbox(client: &Client, table: &str) -> Result<CreateTableFluentBuilder, Build
         .attribute_definitions(typed(NEXT_AT, ScalarAttributeType::N)?)
         .global_secondary_indexes(index)
         .stream_specification(stream))
+}
+
+fn records(client: &Client, table: &str) -> Result<CreateTableFluentBuilder, BuildError> {
+    let index = GlobalSecondaryIndex::builder()
+        .index_name(LISTED_INDEX)
+        .key_schema(key(LISTED, KeyType::Hash)?)
+        .key_schema(key(LISTED_AT, KeyType::Range)?)
+        .projection(listed_with())
+        .build()?;
+    Ok(keyed(client, table, None)?
+        .attribute_definitions(typed(LISTED, ScalarAttributeType::S)?)
+        .attribute_definitions(typed(LISTED_AT, ScalarAttributeType::S)?)
+        .global_secondary_indexes(index))
+}
+
+fn listed_with() -> Projection {
+    let with = LISTED_WITH.map(str::to_owned).to_vec();
+    Projection::builder().projection_type(ProjectionType::Include).set_non_key_attributes(Some(with)).build()
+}
+
+/// Adds the index to a table that was made before there was one. What was committed by then is listed from its next
+/// commit on.
+async fn index_records(client: &Client, table: &str) -> Result<(), StoreError> {
+    let answer = client.describe_table().table_name(table).send().await;
+    let answer = answer.map_err(|error| store_error("DescribeTable", &error))?;
+    let indexes = answer.table().map(|table| table.global_secondary_indexes()).unwrap_or_default();
+    if indexes.iter().any(|index| index.index_name() == Some(LISTED_INDEX)) {
+        return Ok(());
+    }
+    let index = CreateGlobalSecondaryIndexAction::builder()
+        .index_name(LISTED_INDEX)
+        .key_schema(key(LISTED, KeyType::Hash).map_err(invalid)?)
+        .key_schema(key(LISTED_AT, KeyType::Range).map_err(invalid)?)
+        .projection(listed_with())
+        .build()
+        .map_err(invalid)?;
+    let request = client
+        .update_table()
+        .table_name(table)
+        .attribute_definitions(typed(LISTED, ScalarAttributeType::S).map_err(invalid)?)
+        .attribute_definitions(typed(LISTED_AT, ScalarAttributeType::S).map_err(invalid)?)
+        .global_secondary_index_updates(GlobalSecondaryIndexUpdate::builder().create(index).build());
+    request.send().await.map_err(|error| store_error("UpdateTable", &error))?;
+    wait_until_active(client, table).await
 }
 
 fn keyed(

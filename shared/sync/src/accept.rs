@@ -93,6 +93,7 @@ fn row(verified: &Verified<'_>, read: &Result<Event, Unreadable>, now: Timestamp
         must_push: false,
         settled_by: None,
         expires_at: None,
+        replay: None,
     }
 }
 

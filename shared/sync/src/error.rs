@@ -80,6 +80,12 @@ impl RemoteError {
         self.class != RemoteClass::Rejected
     }
 
+    /// The permission that our key lacks, where the provider does not take it for that, and its message names it.
+    pub fn lacking_scope(&self) -> Option<&str> {
+        let named = self.message.split_once("the scope ").filter(|_| self.class == RemoteClass::Unauthorized);
+        named.and_then(|(_, scope)| scope.split(' ').next())
+    }
+
     /// Whether the request may have had, or may yet have, an effect.
     pub fn effect(&self) -> Effect {
         self.left.unwrap_or(match self.class {

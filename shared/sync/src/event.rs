@@ -172,20 +172,24 @@ where
                 (Some(version), _) => Work::Payload { event, version, body: &row.body },
                 (None, _) => Work::Hint { event, received_at: row.received_at },
             },
-            actor: Actor::Source {
-                name: event.record.source.clone(),
-                key_id: row.proven_by.clone(),
-                on_behalf_of: event.on_behalf_of.clone(),
+            actor: match &row.replay {
+                Some(replay) => Actor::Caller { owner: replay.by.clone() },
+                None => Actor::Source {
+                    name: event.record.source.clone(),
+                    key_id: row.proven_by.clone(),
+                    on_behalf_of: event.on_behalf_of.clone(),
+                },
             },
+            // The row's own key: what was set apart, or could not be read at first, stands under another than the event's.
             cause: Cause::Event {
-                id: event.key.to_string(),
+                id: row.key.to_string(),
                 event_type: event.event_type.clone(),
                 attempt: row.attempt + 1,
             },
             attempt: row.attempt,
             unseen: row.unseen,
             must_push: row.must_push,
-            settles: Some(&event.key),
+            settles: Some(&row.key),
         };
         self.perform(&job, run).await
     }
@@ -194,7 +198,9 @@ where
     async fn later(&self, row: &InboxRow, unsettled: &Unsettled) -> Result<Disposition, StoreError> {
         let now = self.runtime.now();
         let reason = unsettled.failure.to_string();
-        let Some((attempt, next_at)) = self.next_try(row.attempt, unsettled, now) else {
+        let since = row.replay.as_ref().map_or(0, |replay| replay.attempt);
+        let next = self.next_try(row.attempt.saturating_sub(since), unsettled, now);
+        let Some((attempt, next_at)) = next.map(|(failed, at)| (since + failed, at)) else {
             return self.set_aside(row, InboxState::Failed, reason).await;
         };
         let to = Reschedule {

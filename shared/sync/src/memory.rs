@@ -4,11 +4,14 @@ use crate::{
     audit::AuditRow,
     batches::{BatchId, BatchProgress, BatchRow, BatchStep, Batches, Registered, Turn},
     breaker::BreakerState,
+    catalog::{Catalog, Listed, Open},
     error::StoreError,
     grants::{Grant, GrantRow, Grants, Taken},
+    history::{AuditLog, Delivery},
     ids::{DestinationId, DestinationIds, IdMap},
     poll::{PollMark, PollMarks},
     ports::{Breakers, ClaimError, CommitError, Inbox, Inserted, Overdue, Records, Scan, Scanned},
+    replay::{Reopening, Replays, reopened},
     row::{Claim, Commit, InboxRow, InboxState, Lease, RecordRow, Release, Reschedule},
 };
 use certbridge_mapping::{EventKey, Kind, RecordKey};
@@ -173,6 +176,69 @@ impl Scan for MemoryStore {
         let wanted = |row: &&InboxRow| row.state == state && InboxRow::shard(&row.key) == shard;
         let rows = tables.inbox.values().filter(wanted);
         Ok(page(rows.map(|row| (row.key.to_string(), row.key.clone())), cursor, limit))
+    }
+}
+
+impl Catalog for MemoryStore {
+    async fn listed(
+        &self,
+        kind: Kind,
+        shard: u8,
+        before: Option<&str>,
+        since: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let tables = self.lock();
+        let of_shard = |row: &&RecordRow| row.key.kind == kind && Listed::shard(&row.key) == shard;
+        let mut rows: Vec<_> = tables.records.values().filter(of_shard).filter_map(Listed::of).collect();
+        rows.retain(|row| before.is_none_or(|before| row.place().as_str() < before));
+        rows.retain(|row| since.is_none_or(|since| row.synced_at >= since));
+        rows.sort_by_key(|row| std::cmp::Reverse(row.place()));
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    async fn open(
+        &self,
+        state: InboxState,
+        shard: u8,
+        after: Option<&Open>,
+        limit: usize,
+    ) -> Result<Vec<Open>, StoreError> {
+        let tables = self.lock();
+        let wanted = |row: &&InboxRow| row.state == state && InboxRow::shard(&row.key) == shard;
+        let open = |row: &InboxRow| Open { next_at: row.next_at, key: row.key.clone() };
+        let mut rows: Vec<_> = tables.inbox.values().filter(wanted).map(open).collect();
+        rows.retain(|row| after.is_none_or(|after| row.order() > after.order()));
+        rows.sort_by_key(Open::order);
+        rows.truncate(limit);
+        Ok(rows)
+    }
+}
+
+impl AuditLog for MemoryStore {
+    async fn rows(
+        &self,
+        record: &RecordKey,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<AuditRow>, StoreError> {
+        let rows = self.audit_rows(record).into_iter().rev();
+        Ok(rows.filter(|row| before.is_none_or(|before| row.sequence < before)).take(limit).collect())
+    }
+
+    async fn deliveries(&self, keys: &[EventKey]) -> Result<Vec<Delivery>, StoreError> {
+        let tables = self.lock();
+        Ok(keys.iter().filter_map(|key| tables.inbox.get(key).cloned().map(Delivery::from)).collect())
+    }
+}
+
+impl Replays for MemoryStore {
+    async fn reopen(&self, seen: &InboxRow, to: &Reopening) -> Result<bool, StoreError> {
+        let mut tables = self.write();
+        let row = tables.inbox.get_mut(&seen.key);
+        let row = row.filter(|row| row.state == seen.state && row.attempt == seen.attempt);
+        Ok(row.map(|row| *row = reopened(seen, to)).is_some())
     }
 }
 

@@ -487,5 +487,6 @@ fn inbox_row(polled: PolledEvent, now: Timestamp) -> InboxRow {
         must_push: false,
         settled_by: None,
         expires_at: None,
+        replay: None,
     }
 }

@@ -250,6 +250,15 @@ pub enum LocationCheck {
     Unchecked,
 }
 
+/// A destination's locations, as they were last read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Locations {
+    /// Their names, which may be blank, by their ids.
+    pub names: BTreeMap<String, String>,
+    /// Whether there are no others.
+    pub complete: bool,
+}
+
 /// The destination's API.
 pub trait Destination: Send + Sync {
     /// Takes over another definition of it, which has come into force.
@@ -295,6 +304,15 @@ pub trait Destination: Send + Sync {
         location_id: &str,
         timeout: Duration,
     ) -> impl Future<Output = Result<LocationCheck, RemoteError>> + Send;
+
+    /// Its locations, within `timeout`; `None` if it does not list them. The list is cached.
+    fn locations(
+        &self,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Option<Locations>, RemoteError>> + Send {
+        let _ = timeout;
+        async { Ok(None) }
+    }
 }
 
 /// The keys that we hold for the providers' APIs.

@@ -1,11 +1,18 @@
 //! What stands in the inbox and the records table.
 
+use crate::replay::Replay;
 use certbridge_mapping::{Event, EventKey, PlanVersion, Record, RecordKey, Version, digest::sha256_hex};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The number of shards of the index of what is not settled.
+/// The number of shards of each index.
 pub const INDEX_SHARDS: u8 = 16;
+
+/// The shard of an index that a key falls into.
+pub(crate) fn index_shard(key: &str) -> u8 {
+    let digest = sha256_hex(key.as_bytes());
+    u8::from_str_radix(&digest[..2], 16).unwrap_or_default() % INDEX_SHARDS
+}
 
 /// An accepted delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,13 +45,14 @@ pub struct InboxRow {
     pub settled_by: Option<u64>,
     /// When the row may go. Set only when it is settled: nothing unfinished ever expires.
     pub expires_at: Option<Timestamp>,
+    /// Who had it run again last, if anybody did.
+    pub replay: Option<Replay>,
 }
 
 impl InboxRow {
     /// The shard of the index of what is not settled that a key falls into.
     pub fn shard(key: &EventKey) -> u8 {
-        let digest = sha256_hex(key.to_string().as_bytes());
-        u8::from_str_radix(&digest[..2], 16).unwrap_or_default() % INDEX_SHARDS
+        index_shard(&key.to_string())
     }
 
     /// Whether it is pending, with this many failed attempts.

@@ -42,6 +42,11 @@ impl Plans {
         Some(Self { destination: destination.to_owned(), current: RwLock::new(Arc::new(plans)) })
     }
 
+    /// The name of the destination.
+    pub fn destination(&self) -> &str {
+        &self.destination
+    }
+
     /// All plans, by their sources' names.
     pub fn all(&self) -> Vec<Arc<Plan>> {
         self.current().values().cloned().collect()

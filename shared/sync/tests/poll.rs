@@ -495,6 +495,7 @@ fn an_event_that_is_there_with_other_bytes_stops_nothing() {
         must_push: false,
         settled_by: None,
         expires_at: None,
+        replay: None,
     };
     now(world.store.insert(&other)).unwrap();
     let polled = world.poll([page(&items, None)]).unwrap();

@@ -1,6 +1,11 @@
 //! What a handler answers, and how the gateway wants to be told.
 
-use super::problem::{Problem, ProblemType};
+use super::{
+    Request,
+    problem::{Problem, ProblemType},
+};
+use certbridge_mapping::digest::sha256_hex;
+use lambda_http::http::Method;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -42,6 +47,27 @@ impl Answer {
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
+    }
+}
+
+impl Answer {
+    /// The same answer to a request that may know it already: what was read gets an `etag`, and is not told again to
+    /// whoever names it in `if-none-match`. It changes by itself and is nobody else's business, so it is never taken from a
+    /// cache without asking; everything else is never kept.
+    #[must_use]
+    pub fn revalidated(self, request: &Request) -> Self {
+        if request.method() != Method::GET || self.status != 200 {
+            return self.header("cache-control", "no-store");
+        }
+        let mut digest = sha256_hex(self.body.as_bytes());
+        digest.truncate(32);
+        let etag = format!("\"{digest}\"");
+        let known = request.headers().get_all("if-none-match").iter();
+        let known = known.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+        // Weakly compared, as RFC 9110 has it: a cache on the way may have marked it so.
+        let is_known = known.map(str::trim).any(|tag| tag.strip_prefix("W/").unwrap_or(tag) == etag || tag == "*");
+        let answer = if is_known { Self { status: 304, body: String::new(), ..self } } else { self };
+        answer.header("cache-control", "private, no-cache").header("etag", etag)
     }
 }
 

@@ -164,6 +164,11 @@ pub fn owner(request: &Request) -> Option<&str> {
     request.request_context_ref()?.authorizer()?.fields.get("owner")?.as_str()
 }
 
+/// Which of its owner's keys the authorizer let in.
+pub fn key_id(request: &Request) -> Option<&str> {
+    request.request_context_ref()?.authorizer()?.fields.get("keyId")?.as_str()
+}
+
 /// The headers, as verification reads them.
 pub fn headers(request: &Request) -> Headers<'_> {
     request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()

@@ -76,6 +76,19 @@ impl DestinationPart {
     }
 }
 
+/// `{"key": ".."}`, what proves our cursors.
+#[derive(Deserialize)]
+pub(super) struct CursorPart {
+    #[serde(default, deserialize_with = "secret")]
+    key: Option<SecretString>,
+}
+
+impl CursorPart {
+    pub(super) fn into_key(self) -> Option<SecretString> {
+        self.key
+    }
+}
+
 /// `{"signing_key": "..", "digest_key": ".."}`, the audit's keys.
 #[derive(Debug, Clone, Deserialize)]
 pub struct AuditSecret {

@@ -4,12 +4,12 @@ use super::{
     HighLevel,
     api::{Ask, At, Group},
 };
-use crate::location_list::Listing;
 use certbridge_mapping::destination::escape_segment;
 use certbridge_sync::{
     error::{RemoteClass, RemoteError},
     grants::Grants,
     ids::IdMap,
+    ports::Locations,
     ports::{Credentials, DestinationKeys},
 };
 use serde_json::Value;
@@ -40,10 +40,10 @@ impl Walked {
 impl<K: DestinationKeys, S: IdMap + Grants> HighLevel<K, S> {
     /// The locations that our tokens reach: those with a key of their own, and those that the other key, or the company's
     /// grant, may see.
-    pub(super) async fn list_locations(&self, deadline: Instant) -> Result<Option<Listing>, RemoteError> {
+    pub(super) async fn list_locations(&self, deadline: Instant) -> Result<Option<Locations>, RemoteError> {
         let credentials = self.credentials(deadline).await?;
         let keyed = credentials.locations.keys().map(|id| (id.clone(), String::new()));
-        let mut listing = Listing { names: keyed.collect(), complete: true };
+        let mut listing = Locations { names: keyed.collect(), complete: true };
         // Where there are only keys of locations, there are no others for us.
         if credentials.api_key.is_some() || credentials.client.is_some() {
             listing.complete = self.search_locations(&credentials, &mut listing.names, deadline).await?;

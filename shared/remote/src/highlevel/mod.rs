@@ -40,7 +40,7 @@ use certbridge_sync::{
     error::{Effect, RemoteClass, RemoteError},
     grants::Grants,
     ids::{DestinationIds, IdMap},
-    ports::{Credentials, Destination, DestinationKeys, ListError, LocationCheck, Page, Pushed},
+    ports::{Credentials, Destination, DestinationKeys, ListError, LocationCheck, Locations, Page, Pushed},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -272,6 +272,11 @@ impl<K: DestinationKeys, S: IdMap + Grants> Destination for HighLevel<K, S> {
     async fn check_location(&self, location_id: &str, timeout: Duration) -> Result<LocationCheck, RemoteError> {
         let read = |left| self.list_locations(Instant::now() + left);
         self.locations.check(&self.http, &self.provider, location_id, timeout, read).await
+    }
+
+    async fn locations(&self, timeout: Duration) -> Result<Option<Locations>, RemoteError> {
+        let read = |left| self.list_locations(Instant::now() + left);
+        self.locations.all(&self.http, &self.provider, timeout, read).await
     }
 }
 

@@ -1,9 +1,9 @@
-//! What a definition makes of one payload, field by field.
+//! What a plan makes of one payload, field by field, without effect. It shows what the payload holds, so it is for eyes
+//! that may see it, and no log.
 
-use super::MappingError;
-use certbridge_mapping::{
+use crate::{
     Document, Event, Kind, Operation, Plan, Problem, Problems, Reading, Record, RecordKey, Request, Sample, Traced,
-    definition::Content,
+    definition::Content, record::InvalidId,
 };
 use serde_json::Value;
 
@@ -84,13 +84,11 @@ fn of_unreadable(plan: &Plan, problems: Problems, body: &[u8]) -> Checked {
     checked
 }
 
-/// What a plan makes of a record's document, as a fetch of it would be answered.
-///
-/// # Errors
-/// The source is not declared to have such records.
-pub fn check_document(plan: &Plan, kind: Kind, body: &[u8]) -> Result<Checked, MappingError> {
+/// What a plan makes of a record's document, as a fetch of it would be answered; `None` if the source is not declared to
+/// have such records.
+pub fn check_document(plan: &Plan, kind: Kind, body: &[u8]) -> Option<Checked> {
     match document_key(plan, kind, body)? {
-        Ok(key) => Ok(of_body(plan, &key, Operation::Updated, body)),
+        Ok(key) => Some(of_body(plan, &key, Operation::Updated, body)),
         Err(problems) => {
             let document = Document::preview(body).ok();
             let rules = &plan.source().records[&kind];
@@ -99,28 +97,28 @@ pub fn check_document(plan: &Plan, kind: Kind, body: &[u8]) -> Result<Checked, M
             let further = traced.iter().filter_map(|field| field.value.clone().err());
             let further = further.filter(|new| problems.0.iter().all(|known| known.field != new.field));
             let problems = problems.0.iter().cloned().chain(further).collect();
-            Ok(Checked { rows: rows(kind, traced, Vec::new()), problems, ..Checked::default() })
+            Some(Checked { rows: rows(kind, traced, Vec::new()), problems, ..Checked::default() })
         }
     }
 }
 
-/// The record that a document says itself to be.
-pub(super) fn document_key(plan: &Plan, kind: Kind, body: &[u8]) -> Result<Result<RecordKey, Problems>, MappingError> {
+/// The record that a document says itself to be; `None` if the source is not declared to have such records.
+pub fn document_key(plan: &Plan, kind: Kind, body: &[u8]) -> Option<Result<RecordKey, Problems>> {
     let source = plan.source();
     let name = source.name.clone();
-    let rules = source.records.get(&kind).ok_or(MappingError::NoKind { source_name: name.clone(), kind })?;
+    let rules = source.records.get(&kind)?;
     let read = Document::preview(body).and_then(|document| {
         let traced = rules.fields.trace(document.value(), None, &source.tables);
         let id = traced.into_iter().find(|field| field.field == kind.id_field());
         let id = id.map_or(Ok(Value::Null), |field| field.value).map_err(Problems::one)?;
-        let shape = certbridge_mapping::Shape::of(Some(&id));
+        let shape = crate::Shape::of(Some(&id));
         let id = id.as_str().unwrap_or_default().parse();
-        let id = id.map_err(|error: certbridge_mapping::record::InvalidId| {
+        let id = id.map_err(|error: InvalidId| {
             Problems::one(Problem::new(kind.id_field(), shape, error.to_string()))
         })?;
         Ok(RecordKey { kind, source: name.clone(), id })
     });
-    Ok(read)
+    Some(read)
 }
 
 fn of_body(plan: &Plan, key: &RecordKey, operation: Operation, body: &[u8]) -> Checked {
