@@ -7,10 +7,12 @@ use certbridge::{
     config::{self, ConfigCommand},
     connect::{self, ConnectCommand},
     demo,
+    endpoints::{self, EndpointsCommand},
     keys::{self, KeysCommand},
     local::{DEFAULT_DESTINATION, POLL_EVERY},
     logs,
     mapping::{self, MappingCommand},
+    notifications::{self, NotificationsCommand},
     probe::{self, TestOptions},
     sign::sign_in_force,
     source::{self, SourceCommand},
@@ -57,6 +59,9 @@ enum Command {
         /// How often sources without webhooks are polled, in seconds
         #[arg(long, value_name = "SECONDS", default_value_t = POLL_EVERY.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
         poll_every: u64,
+        /// Let notifications be posted to this machine itself, and without TLS
+        #[arg(long)]
+        allow_local_endpoints: bool,
     },
     /// Send signed events of every kind through the whole way, and show what became of each
     Demo {
@@ -101,6 +106,12 @@ enum Command {
     Keys(KeysCommand),
     /// Subscribe to a source's webhooks, where it has an API for that: Accredit and AccuLynx
     Subscriptions(SubscriptionsCommand),
+    /// See whom notifications are posted to, and send to an endpoint again that wanted none
+    #[command(subcommand)]
+    Endpoints(EndpointsCommand),
+    /// Tell again what happened
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
 }
 
 #[tokio::main]
@@ -114,7 +125,9 @@ async fn main() -> ExitCode {
         | Command::Batch(_)
         | Command::Config(_)
         | Command::Connect(_)
+        | Command::Endpoints(_)
         | Command::Mapping(_)
+        | Command::Notifications(_)
         | Command::Source(_)
         | Command::Subscriptions(_)
         | Command::Test(_) => "off",
@@ -133,9 +146,10 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
     match command {
-        Command::Up { port, data, no_sandbox, destination, poll_every } => {
+        Command::Up { port, data, no_sandbox, destination, poll_every, allow_local_endpoints } => {
             let poll_every = Duration::from_secs(poll_every);
-            up(Options { data, port, sandbox: !no_sandbox, destination, poll_every, env }).await?;
+            let sandbox = !no_sandbox;
+            up(Options { data, port, sandbox, destination, poll_every, allow_local_endpoints, env }).await?;
         }
         Command::Demo { data, destination } => demo::run(data, destination, env).await?,
         Command::Sign { data, source, body } => {
@@ -156,6 +170,8 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
         Command::Test(options) => return probe::run(options, &env).await,
         Command::Keys(command) => keys::run(command, &env).await?,
         Command::Subscriptions(command) => subscriptions::run(command, &env).await?,
+        Command::Endpoints(command) => endpoints::run(command, &env).await?,
+        Command::Notifications(command) => return notifications::run(command, &env).await,
     }
     Ok(ExitCode::SUCCESS)
 }

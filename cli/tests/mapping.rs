@@ -162,8 +162,15 @@ async fn a_test_event_is_followed_to_the_destination() {
     let data = folder.path().join(".certbridge");
     let test = async |args: &[&str]| object(folder.path(), &[&["test", "--json", "--source"], args].concat()).await;
     let env = Env::from_iter([("UNUSED", "")]);
-    let options =
-        Options { data: data.clone(), port: 0, sandbox: true, destination: None, poll_every: POLL_EVERY, env };
+    let options = Options {
+        data: data.clone(),
+        port: 0,
+        sandbox: true,
+        destination: None,
+        poll_every: POLL_EVERY,
+        allow_local_endpoints: false,
+        env,
+    };
     let local = Local::start(options).await.unwrap();
     for (source, outcome) in
         [("accredible", "synced"), ("accredit", "synced"), ("certifylize", "synced"), ("standard-webhooks", "synced")]

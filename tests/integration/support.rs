@@ -152,6 +152,7 @@ impl World {
             sandbox: true,
             destination: None,
             poll_every: POLL_EVERY,
+            allow_local_endpoints: false,
             env,
         };
         let local = Local::start(options).await.unwrap();

@@ -7,7 +7,7 @@ use certbridge_mapping::{Definitions, SourceDefinition};
 use certbridge_platform::{
     SecretError, SecretProvider,
     keys::{ApiKey, scopes},
-    secrets::API_KEYS,
+    secrets::{API_KEYS, ENDPOINTS},
 };
 use certbridge_sync::ports::Runtime;
 use secrecy::{ExposeSecret, SecretString};
@@ -62,6 +62,7 @@ impl DataFolder {
                 let seed = [runtime.random().to_be_bytes(), runtime.random().to_be_bytes()].concat();
                 json!({"signing_key": BASE64_STANDARD.encode(seed), "digest_key": token(runtime)})
             });
+            secrets.entry(ENDPOINTS).or_insert_with(|| json!({"endpoints": []}));
             if !secrets.contains_key(API_KEYS) {
                 let key = keys::fresh(runtime);
                 write_private(&self.file("api-key"), key.expose_secret().as_bytes())?;

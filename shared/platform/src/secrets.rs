@@ -14,9 +14,10 @@ use crate::keys::{ApiKeyring, Caller, Denied};
 use certbridge_mapping::Keys;
 use certbridge_sync::{
     StoreError,
+    delivery::Endpoint,
     ports::{ApiKeys, Credentials, DestinationKeys, Runtime},
 };
-use content::{ApiKeyPart, DestinationPart, SigningPart};
+use content::{ApiKeyPart, DestinationPart, EndpointsPart, SigningPart};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -37,6 +38,9 @@ pub use content::AuditSecret;
 pub const API_KEYS: &str = "api-keys";
 /// The secret that holds the audit's keys.
 pub const AUDIT: &str = "audit";
+
+/// The secret that says who is told of what happened.
+pub const ENDPOINTS: &str = "endpoints";
 
 /// How long a secret is used.
 const LIMIT: SignedDuration = SignedDuration::from_mins(5);
@@ -181,6 +185,17 @@ impl<P: SecretProvider, R: Runtime> Secrets<P, R> {
     /// The audit's keys; `None` if there is no such secret.
     pub async fn audit(&self) -> Result<Option<AuditSecret>, SecretError> {
         self.part(AUDIT, Some).await
+    }
+
+    /// Who is told of what happened: nobody, if there is no such secret. An entry that is broken is left out, and said in
+    /// the log by its place.
+    pub async fn endpoints(&self) -> Result<Vec<Endpoint>, SecretError> {
+        let part = self.part(ENDPOINTS, |part: EndpointsPart| Some(part.into_endpoints())).await?;
+        let (endpoints, broken) = part.unwrap_or_default();
+        for place in broken {
+            tracing::error!(place, "an endpoint is left out: it needs an id of its own, a url, signing and events");
+        }
+        Ok(endpoints)
     }
 
     /// Who presents this key to our API, and whether its scopes hold `scope`. A key that is not known is looked up

@@ -5,16 +5,21 @@
 #![warn(missing_docs)]
 
 mod batches;
+#[cfg(feature = "eventbridge")]
+mod bus;
 mod call;
 mod change;
 mod control;
 mod definitions;
+#[cfg(feature = "sqs")]
+mod deliveries;
 #[cfg(feature = "sfn")]
 mod executions;
 mod grants;
 mod ids;
 mod inbox;
 mod item;
+mod notices;
 mod poll;
 #[cfg(feature = "sqs")]
 mod queue;
@@ -22,10 +27,15 @@ mod records;
 mod scan;
 pub mod schema;
 
+#[cfg(feature = "eventbridge")]
+pub use bus::EventBridgeBus;
 pub use definitions::{BrokenHistory, ChangeError, DefinitionChange, DefinitionEntry, verify_history};
+#[cfg(feature = "sqs")]
+pub use deliveries::SqsDeliveries;
 #[cfg(feature = "sfn")]
 pub use executions::SfnExecutions;
 pub use inbox::inbox_row;
+pub use notices::audit_row;
 #[cfg(feature = "sqs")]
 pub use queue::SqsRetryQueue;
 pub use schema::Tables;

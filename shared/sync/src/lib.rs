@@ -17,6 +17,7 @@ pub mod audit;
 pub mod batches;
 pub mod breaker;
 pub mod checkpoint;
+pub mod delivery;
 pub mod error;
 pub mod event;
 pub mod grants;
@@ -24,6 +25,7 @@ pub mod ids;
 pub mod in_force;
 #[cfg(feature = "memory")]
 pub mod memory;
+pub mod notice;
 mod patience;
 pub mod poll;
 pub mod ports;
