@@ -33,7 +33,7 @@ pub enum NotificationsCommand {
     /// Put the notifications of audit rows onto the bus again, under the same ids
     ///
     /// They are marked `replay: true`. Whoever had one already drops it by its id. The whole audit table is read unless
-    /// one record is asked for; each million rows cost about as many reads as four gigabytes do.
+    /// one record is asked for.
     Replay(Replay),
 }
 
