@@ -100,6 +100,12 @@ pub enum CliError {
     /// A definition that was to be written.
     #[error(transparent)]
     Source(#[from] crate::source::SourceError),
+    /// What was to be told again.
+    #[error(transparent)]
+    Notifications(#[from] crate::notifications::NotificationsError),
+    /// An endpoint.
+    #[error(transparent)]
+    Endpoints(#[from] crate::endpoints::EndpointsError),
     /// A test event.
     #[error(transparent)]
     Test(#[from] crate::probe::TestError),

@@ -9,12 +9,14 @@ use certbridge::{
     connect::{self, ConnectCommand},
     demo,
     doctor::{self, DoctorArgs},
-    init::{self, InitArgs},
+    endpoints::{self, EndpointsCommand},
     erase::{self, EraseOptions},
+    init::{self, InitArgs},
     keys::{self, KeysCommand},
     local::{DEFAULT_DESTINATION, POLL_EVERY},
     logs,
     mapping::{self, MappingCommand},
+    notifications::{self, NotificationsCommand},
     probe::{self, TestOptions},
     secrets::{self, SecretsCommand},
     sign::sign_in_force,
@@ -62,6 +64,9 @@ enum Command {
         /// How often sources without webhooks are polled, in seconds
         #[arg(long, value_name = "SECONDS", default_value_t = POLL_EVERY.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
         poll_every: u64,
+        /// Let notifications be posted to this machine itself, and without TLS
+        #[arg(long)]
+        allow_local_endpoints: bool,
     },
     /// Send signed events of every kind through the whole way, and show what became of each
     Demo {
@@ -117,6 +122,12 @@ enum Command {
     Secrets(SecretsCommand),
     /// Subscribe to a source's webhooks, where it has an API for that: Accredit and AccuLynx
     Subscriptions(SubscriptionsCommand),
+    /// See whom notifications are posted to, and send to an endpoint again that wanted none
+    #[command(subcommand)]
+    Endpoints(EndpointsCommand),
+    /// Tell again what happened
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
 }
 
 #[tokio::main]
@@ -132,9 +143,11 @@ async fn main() -> ExitCode {
         | Command::Config(_)
         | Command::Connect(_)
         | Command::Doctor(_)
-        | Command::Init(_)
+        | Command::Endpoints(_)
         | Command::Erase(_)
+        | Command::Init(_)
         | Command::Mapping(_)
+        | Command::Notifications(_)
         | Command::Secrets(_)
         | Command::Source(_)
         | Command::Subscriptions(_)
@@ -154,9 +167,10 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
     match command {
-        Command::Up { port, data, no_sandbox, destination, poll_every } => {
+        Command::Up { port, data, no_sandbox, destination, poll_every, allow_local_endpoints } => {
             let poll_every = Duration::from_secs(poll_every);
-            up(Options { data, port, sandbox: !no_sandbox, destination, poll_every, env }).await?;
+            let sandbox = !no_sandbox;
+            up(Options { data, port, sandbox, destination, poll_every, allow_local_endpoints, env }).await?;
         }
         Command::Demo { data, destination } => demo::run(data, destination, env).await?,
         Command::Sign { data, source, body } => {
@@ -182,6 +196,8 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
         Command::Keys(command) => keys::run(command, &env).await?,
         Command::Secrets(command) => secrets::run(command, &env).await?,
         Command::Subscriptions(command) => subscriptions::run(command, &env).await?,
+        Command::Endpoints(command) => endpoints::run(command, &env).await?,
+        Command::Notifications(command) => return notifications::run(command, &env).await,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -24,6 +24,7 @@ impl World {
             sandbox: true,
             destination: None,
             poll_every: POLL_EVERY,
+            allow_local_endpoints: false,
             env,
         };
         let world = Self { local: Local::start(options).await.unwrap(), folder };

@@ -27,8 +27,15 @@ const IN_BODY: &str = "marked-in-the-body";
 
 async fn start(folder: &Path) -> Local {
     let env = Env::from_iter([("UNUSED", "")]);
-    let options =
-        Options { data: folder.to_owned(), port: 0, sandbox: true, destination: None, poll_every: POLL_EVERY, env };
+    let options = Options {
+        data: folder.to_owned(),
+        port: 0,
+        sandbox: true,
+        destination: None,
+        poll_every: POLL_EVERY,
+        allow_local_endpoints: false,
+        env,
+    };
     Local::start(options).await.unwrap()
 }
 

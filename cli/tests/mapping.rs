@@ -51,7 +51,7 @@ fn a_new_definition_is_valid_whatever_its_scheme() {
             assert!(!text.contains("{verification}") && !text.contains("{file}"));
             let plan = Plan::new(Arc::new(source), Arc::clone(&snapshots));
             let sample = plan.source().sample(None, "1", jiff::Timestamp::now()).unwrap();
-            let checked = certbridge::mapping::check_event(&plan, &sample);
+            let checked = certbridge_mapping::check::check_event(&plan, &sample);
             assert_eq!(checked.problems, [], "{scheme:?}");
             assert!(checked.request.is_some());
         }
@@ -162,8 +162,15 @@ async fn a_test_event_is_followed_to_the_destination() {
     let data = folder.path().join(".certbridge");
     let test = async |args: &[&str]| object(folder.path(), &[&["test", "--json", "--source"], args].concat()).await;
     let env = Env::from_iter([("UNUSED", "")]);
-    let options =
-        Options { data: data.clone(), port: 0, sandbox: true, destination: None, poll_every: POLL_EVERY, env };
+    let options = Options {
+        data: data.clone(),
+        port: 0,
+        sandbox: true,
+        destination: None,
+        poll_every: POLL_EVERY,
+        allow_local_endpoints: false,
+        env,
+    };
     let local = Local::start(options).await.unwrap();
     for (source, outcome) in
         [("accredible", "synced"), ("accredit", "synced"), ("certifylize", "synced"), ("standard-webhooks", "synced")]

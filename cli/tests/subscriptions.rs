@@ -278,7 +278,15 @@ async fn without_an_address_a_secret_or_an_api_nothing_is_asked() {
 async fn bundle(folder: &Folder) -> Local {
     let env = Env::from_iter::<[(&str, &str); 0]>([]);
     let data = folder.path().to_owned();
-    let options = Options { data, port: 0, sandbox: true, destination: None, poll_every: POLL_EVERY, env };
+    let options = Options {
+        data,
+        port: 0,
+        sandbox: true,
+        destination: None,
+        poll_every: POLL_EVERY,
+        allow_local_endpoints: false,
+        env,
+    };
     Local::start(options).await.unwrap()
 }
 

@@ -122,8 +122,14 @@ def a_certificate_is_synced_on_demand(sam, world):
 
 
 def a_touched_audit_row_is_told(sam, world):
-    assert sam.invoke("notify/stream") is None
+    assert sam.invoke("notify/touched") == {"batchItemFailures": []}
     assert '"AuditTouched":1' in sam.logs, sam.logs
+
+
+def what_happened_is_told(sam, world):
+    for sample in ["notify/stream", "notify/set-aside", "deliver/notice", "deliver/delivery"]:
+        # There are no endpoints, so nothing is posted.
+        assert sam.invoke(sample) == {"batchItemFailures": []}, (sample, sam.logs)
 
 
 def a_batch_begins_and_a_poll_is_made(sam, world):
@@ -177,6 +183,7 @@ STORY = [
     the_sweep_sends_what_is_overdue,
     a_certificate_is_synced_on_demand,
     a_touched_audit_row_is_told,
+    what_happened_is_told,
     a_batch_begins_and_a_poll_is_made,
     batches_are_asked_for_and_told_of,
     every_sample_was_invoked,

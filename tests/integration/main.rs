@@ -16,6 +16,7 @@ mod faults;
 mod gateway;
 mod http;
 mod keys;
+mod notifications;
 mod operate;
 mod pending_age;
 mod polling;

@@ -145,6 +145,15 @@ impl World {
 
     /// On a folder that may have been used before.
     pub(crate) async fn start_in(folder: TempDir) -> Self {
+        Self::start_as(folder, false).await
+    }
+
+    /// The same, and endpoints may be on this machine.
+    pub(crate) async fn start_telling(folder: TempDir) -> Self {
+        Self::start_as(folder, true).await
+    }
+
+    async fn start_as(folder: TempDir, allow_local_endpoints: bool) -> Self {
         let env = Env::from_iter::<[(&str, &str); 0]>([]);
         let options = Options {
             data: folder.path().to_owned(),
@@ -152,6 +161,7 @@ impl World {
             sandbox: true,
             destination: None,
             poll_every: POLL_EVERY,
+            allow_local_endpoints,
             env,
         };
         let local = Local::start(options).await.unwrap();
@@ -182,6 +192,11 @@ impl World {
         reply.problem();
         assert_tells_nothing(&format!("{:?} {}", reply.headers, reply.body), &self.confidential);
         reply
+    }
+
+    #[track_caller]
+    pub(crate) fn tells_nothing(&self, text: &str) {
+        assert_tells_nothing(text, &self.confidential);
     }
 
     pub(crate) fn signed(&self, body: impl Into<Vec<u8>>) -> Request {

@@ -5,7 +5,7 @@ mod yaml;
 
 use certbridge_platform::{Env, http::routes::ROUTES};
 use certbridge_store::schema::{GRANTS, IDS, PENDING_INDEX, attribute};
-use certbridge_sync::reconcile::Verdict;
+use certbridge_sync::{delivery, reconcile::Verdict, row::InboxState};
 use certbridge_wiring::EngineConfig;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::LazyLock};
@@ -359,12 +359,16 @@ fn functions_get_what_they_read_and_no_more() {
     let api = |env: &Env| api::Config::read(env).map(drop);
     type Read<'a> = &'a dyn Fn(&Env) -> Result<(), certbridge_platform::ConfigError>;
     let batch_sync = |env: &Env| batch_sync::Config::read(env).map(drop);
-    let reads: [(&str, Read<'_>); 5] = [
+    let notify = |env: &Env| notify::Config::read(env).map(drop);
+    let deliver = |env: &Env| deliver::Config::read(env).map(drop);
+    let reads: [(&str, Read<'_>); 7] = [
         ("webhook", &webhook),
         ("sync-event", &engine),
         ("sync-certificate", &engine),
         ("api", &api),
         ("batch-sync", &batch_sync),
+        ("notify", &notify),
+        ("deliver", &deliver),
     ];
     for (binary, read) in reads {
         let all = variables(binary);
@@ -377,7 +381,6 @@ fn functions_get_what_they_read_and_no_more() {
         }
     }
     assert_eq!(variables("authorizer").into_keys().collect::<Vec<_>>(), ["SECRET_PREFIX"]);
-    assert!(variables("notify").is_empty());
 }
 
 /// The alarms on metrics of ours watch what is emitted: another name, and nobody would ever be told.
@@ -404,7 +407,7 @@ fn alarms_watch_metrics_that_are_emitted() {
         assert!(says(&folder, &quoted) || by_platform, "{name}: {function} does not emit {metric}");
         watched += 1;
     }
-    assert_eq!(watched, 9);
+    assert_eq!(watched, 11);
 }
 
 /// The state machine, as it is deployed.
@@ -527,17 +530,81 @@ fn rows_of_the_audit_are_watched() {
     assert_eq!(stream["FunctionName"], json!({"Ref": functions()["notify"]}));
     assert_eq!(stream["EventSourceArn"], json!({"GetAtt": "AuditTable.StreamArn"}));
     assert!(properties("AuditTable")["StreamSpecification"].is_object());
-    let pattern: Value =
-        serde_json::from_str(stream["FilterCriteria"]["Filters"][0]["Pattern"].as_str().unwrap()).unwrap();
-    assert_eq!(pattern, json!({"eventName": ["MODIFY", "REMOVE"]}));
+    // What is added is told, and all else that happens to a row is an alarm.
+    assert!(stream["FilterCriteria"].is_null());
+    told_until_they_expire(stream);
+}
+
+/// What the bus does not take is tried until the stream forgets it, and is then a dead letter.
+#[track_caller]
+fn told_until_they_expire(stream: &Value) {
+    assert_eq!(stream["FunctionName"], json!({"Ref": functions()["notify"]}));
+    assert_eq!(stream["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));
+    assert_eq!(stream["MaximumRetryAttempts"], -1);
+    assert!((80_000..86_400).contains(&number(&stream["MaximumRecordAgeInSeconds"])));
     assert_eq!(stream["StartingPosition"], "TRIM_HORIZON");
     assert_eq!(stream["DestinationConfig"]["OnFailure"]["Destination"], json!({"GetAtt": "StreamDeadLetters.Arn"}));
+}
+
+#[test]
+fn what_is_set_aside_is_told() {
+    let stream = properties("SetAsideStream");
+    told_until_they_expire(stream);
+    assert_eq!(stream["EventSourceArn"], json!({"GetAtt": "InboxTable.StreamArn"}));
+    let pattern: Value =
+        serde_json::from_str(stream["FilterCriteria"]["Filters"][0]["Pattern"].as_str().unwrap()).unwrap();
+    let states = [InboxState::Quarantined, InboxState::Failed].map(InboxState::as_str);
+    let image = json!({(attribute::STATE): {"S": states}});
+    assert_eq!(pattern, json!({"eventName": ["INSERT", "MODIFY"], "dynamodb": {"NewImage": image}}));
+    let readers = of_type("AWS::Lambda::EventSourceMapping").into_values();
+    let of_inbox = readers.filter(|source| source["EventSourceArn"] == stream["EventSourceArn"]).count();
+    assert!(of_inbox <= 2, "a stream has two readers at most");
+}
+
+#[test]
+fn notices_come_to_the_function_that_delivers_them() {
+    let rule = properties("DeliveryRule");
+    assert_eq!(rule["EventPattern"], json!({"source": [certbridge_sync::notice::SOURCE]}));
+    assert_eq!(rule["EventBusName"], json!({"Ref": "EventBus"}));
+    assert_eq!(rule["Targets"][0]["Arn"], json!({"GetAtt": "DeliveryQueue.Arn"}));
+    let policy = &properties("DeliveryQueuePolicy")["PolicyDocument"]["Statement"][0];
+    assert_eq!(policy["Condition"], json!({"ArnEquals": {"aws:SourceArn": {"GetAtt": "DeliveryRule.Arn"}}}));
+    let source = properties("DeliverySource");
+    assert_eq!(source["FunctionName"], json!({"Ref": functions()["deliver"]}));
+    assert_eq!(source["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));
+    let queue = properties("DeliveryQueue");
+    let timeout = number(&properties(functions()["deliver"])["Timeout"]);
+    assert!(number(&queue["VisibilityTimeout"]) >= 6 * timeout);
+    assert!(timeout > certbridge_remote::hooks::TIMEOUT.as_secs());
+    assert_eq!(number(&queue["RedrivePolicy"]["maxReceiveCount"]), u64::from(delivery::MAX_ATTEMPTS));
+    let longest = u64::from(delivery::MAX_ATTEMPTS) * delivery::LONGEST_WAIT.as_secs();
+    assert!(number(&queue["MessageRetentionPeriod"]) > longest, "it is tried as often as is promised");
+    // All that it changes is which endpoints are told nothing.
+    let of_state = list(&properties("DeliverRole")["Policies"][0]["PolicyDocument"]["Statement"]);
+    let of_state = of_state.iter().find(|one| one["Resource"] == json!({"GetAtt": "StateTable.Arn"})).unwrap();
+    assert_eq!(
+        of_state["Condition"],
+        json!({"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [certbridge_store::schema::ENDPOINTS]}})
+    );
+    assert_eq!(properties("EndpointsSecret")["Name"], json!({"Sub": "${SecretPrefix}endpoints"}));
+}
+
+#[test]
+fn the_end_of_a_batch_is_told_on_the_bus() {
+    let notify = &machine()["States"]["Notify"];
+    let entry = &notify["Parameters"]["Entries"][0];
+    assert_eq!(entry["DetailType"], certbridge_sync::notice::BATCH_COMPLETED);
+    assert_eq!(entry["Source"], certbridge_sync::notice::SOURCE);
+    assert_eq!((&entry["Detail.$"], &entry["EventBusName"]), (&json!("$.notice"), &json!("${Bus}")));
+    for before in ["Report", "Fail"] {
+        assert_eq!(machine()["States"][before]["Next"], "Notify", "{before}");
+    }
 }
 
 #[test]
 fn no_secret_stands_in_the_template() {
     for (name, secret) in of_type("AWS::SecretsManager::Secret") {
         let text = secret["SecretString"].as_str();
-        assert!(text.is_none_or(|text| ["{}", "{\"keys\": []}"].contains(&text)), "{name}");
+        assert!(text.is_none_or(|text| ["{}", "{\"keys\": []}", "{\"endpoints\": []}"].contains(&text)), "{name}");
     }
 }

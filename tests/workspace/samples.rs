@@ -3,6 +3,7 @@
 use crate::{files, none, root, text_of};
 use api::Api;
 use authorizer::Authorizer;
+use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::{
     Client, Config,
     config::{BehaviorVersion, Credentials, Region},
@@ -21,9 +22,11 @@ use certbridge_platform::{
 use certbridge_sandbox::dynamodb::EmbeddedDynamoDb;
 use certbridge_store::{DynamoStore, Tables, schema};
 use certbridge_sync::{
-    StoreError,
+    AuditRow, StoreError,
     batches::{BatchId, Executions},
+    delivery::Delivery,
     memory::MemoryStore,
+    notice::{Bus, Notice},
     ports::Inbox,
     row::{InboxRow, Pointer},
 };
@@ -32,7 +35,10 @@ use lambda_http::request::LambdaRequest;
 use notify::Notify;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 use sync_event::{Content, Trigger};
 
 /// The key that the samples are signed with. To have them accepted, it must stand in the secret `sources/accredible`.
@@ -99,7 +105,11 @@ fn every_sample_has_a_test() {
         "events/batch-sync/begin.json",
         "events/batch-sync/checkpoint.json",
         "events/batch-sync/poll.json",
+        "events/deliver/delivery.json",
+        "events/deliver/notice.json",
+        "events/notify/set-aside.json",
         "events/notify/stream.json",
+        "events/notify/touched.json",
         "events/sync-certificate/dry-run.json",
         "events/sync-certificate/fetch.json",
         "events/sync-certificate/given.json",
@@ -242,10 +252,49 @@ async fn the_authorizer_lets_in_who_has_a_key() {
     }
 }
 
-#[test]
-fn a_touched_audit_row_is_told() {
-    let event = serde_json::from_value(sample("notify/stream.json")).unwrap();
-    assert_eq!(notify::handle(&Notify { metrics: metrics("notify") }, &event), 1);
+/// A bus that takes everything.
+#[derive(Default)]
+struct Taken(Mutex<Vec<Notice>>);
+
+impl Bus for &Taken {
+    async fn put(&self, notices: &[Notice]) -> Vec<usize> {
+        self.0.lock().unwrap().extend_from_slice(notices);
+        Vec::new()
+    }
+}
+
+/// What a stream's record tells.
+async fn told(file: &str) -> Vec<Notice> {
+    let taken = Taken::default();
+    let app = Notify { bus: &taken, runtime: SystemRuntime, metrics: metrics("notify") };
+    let answer = notify::handle(&app, &serde_json::from_value(sample(file)).unwrap()).await;
+    assert_eq!(answer, notify::BatchResponse::default(), "{file}");
+    taken.0.into_inner().unwrap()
+}
+
+#[tokio::test]
+async fn rows_are_told_and_touched_ones_are_not() {
+    let row = &sample("notify/stream.json")["Records"][0]["dynamodb"]["NewImage"]["row"]["S"];
+    let row: AuditRow = serde_json::from_str(row.as_str().unwrap()).unwrap();
+    assert_eq!(row.hash, row.expected_hash());
+    assert_eq!(told("notify/stream.json").await, [Notice::of_audit(&row).unwrap()]);
+    assert_eq!(told("notify/touched.json").await, []);
+    let aside = told("notify/set-aside.json").await;
+    assert_eq!((aside.len(), aside[0].notice_type.as_str()), (1, "record.quarantined"));
+}
+
+#[tokio::test]
+async fn the_queue_brings_notices_and_deliveries() {
+    let [synced] = told("notify/stream.json").await.try_into().unwrap();
+    let message = |file: &str| {
+        let event: SqsEvent = serde_json::from_value(sample(file)).unwrap();
+        deliver::Message::from(event.records.into_iter().next().unwrap())
+    };
+    let notice = message("deliver/notice.json");
+    assert_eq!((notice.attempt, notice.content), (1, Some(deliver::Content::Notice(Box::new(synced.clone())))));
+    let delivery = message("deliver/delivery.json");
+    let wanted = Delivery { endpoint: "zapier".to_owned(), notice: synced };
+    assert_eq!((delivery.attempt, delivery.content), (3, Some(deliver::Content::Delivery(Box::new(wanted)))));
 }
 
 /// The parts of a batch, all of which can be read.

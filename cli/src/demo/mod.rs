@@ -75,6 +75,7 @@ pub async fn run(data: Option<PathBuf>, destination: String, env: Env) -> Result
         sandbox: true,
         destination: Some(destination.clone()),
         poll_every: POLL_EVERY,
+        allow_local_endpoints: false,
         env,
     };
     let local = Local::start(options).await?;

@@ -116,6 +116,7 @@ async fn on_this_machine(plan: &Plan, env: &Env) -> Result<ExitCode, CliError> {
         sandbox: true,
         destination: Some(plan.destination.clone()),
         poll_every: POLL_EVERY,
+        allow_local_endpoints: false,
         env: env.clone(),
     };
     let local = Local::start(options).await?;

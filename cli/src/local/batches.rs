@@ -1,8 +1,8 @@
 //! What drives batches and polls in process, as the state machine and the schedules do on AWS.
 
-use super::{Functions, INVOCATION, executions::Starts, machine::Execution};
+use super::{Functions, INVOCATION, executions::Starts, machine::Execution, notices::LocalNotices};
 use certbridge_batch::Input;
-use certbridge_sync::ports::Runtime;
+use certbridge_sync::{notice::Bus, ports::Runtime};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
@@ -12,26 +12,33 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs the batches that are asked for, first of all those that another process has left unfinished. They queue up for
 /// their turn by themselves.
-pub(super) async fn batch_driver(functions: Arc<Functions>, mut starts: Starts) {
+pub(super) async fn batch_driver(functions: Arc<Functions>, mut starts: Starts, bus: LocalNotices) {
     let mut running = JoinSet::new();
     match Execution::unfinished(&functions.batch_sync.batches.archive).await {
         Ok(unfinished) => {
             for execution in unfinished {
-                running.spawn(run(Arc::clone(&functions), execution));
+                running.spawn(run(Arc::clone(&functions), execution, bus.clone()));
             }
         }
         Err(error) => tracing::error!(%error, "batches that were left unfinished cannot be read"),
     }
     while let Some(id) = starts.recv().await {
         let input = Input { batch_id: Some(id), ..Input::default() };
-        running.spawn(run(Arc::clone(&functions), Execution::new(input, &functions.runtime)));
+        let execution = Execution::new(input, &functions.runtime);
+        running.spawn(run(Arc::clone(&functions), execution, bus.clone()));
         while running.try_join_next().is_some() {}
     }
 }
 
-async fn run(functions: Arc<Functions>, execution: Execution) {
+async fn run(functions: Arc<Functions>, execution: Execution, bus: LocalNotices) {
     match execution.run(&functions.batch_sync.batches).await {
-        Ok(ended) => tracing::info!(batch = %ended.batch_id, verdict = ?ended.verdict, "a batch is over"),
+        Ok(ended) => {
+            tracing::info!(batch = %ended.batch_id, verdict = ?ended.verdict, "a batch is over");
+            let unsent = bus.put(&ended.notice.into_iter().collect::<Vec<_>>()).await;
+            if !unsent.is_empty() {
+                tracing::warn!(batch = %ended.batch_id, "nobody is told that a batch is over");
+            }
+        }
         Err(error) => tracing::error!(%error, "a batch could not even be put on record as failed"),
     }
 }

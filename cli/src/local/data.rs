@@ -7,7 +7,7 @@ use certbridge_mapping::{Definitions, SourceDefinition};
 use certbridge_platform::{
     SecretError, SecretProvider,
     keys::{ApiKey, scopes},
-    secrets::{API_KEYS, CURSORS},
+    secrets::{API_KEYS, CURSORS, ENDPOINTS},
 };
 use certbridge_sync::ports::Runtime;
 use secrecy::{ExposeSecret, SecretString};
@@ -63,6 +63,7 @@ impl DataFolder {
                 json!({"signing_key": BASE64_STANDARD.encode(seed), "digest_key": token(runtime)})
             });
             secrets.entry(CURSORS).or_insert_with(|| json!({"key": token(runtime)}));
+            secrets.entry(ENDPOINTS).or_insert_with(|| json!({"endpoints": []}));
             if !secrets.contains_key(API_KEYS) {
                 let key = keys::fresh(runtime);
                 write_private(&self.file("api-key"), key.expose_secret().as_bytes())?;

@@ -5,6 +5,7 @@ mod data;
 mod executions;
 mod gateway;
 pub mod machine;
+pub(crate) mod notices;
 mod queue;
 mod sandbox;
 mod stream;
@@ -26,7 +27,7 @@ use certbridge_platform::{
     Env, Metrics, Secrets, SystemRuntime, definitions,
     metrics::{Dropped, NAMESPACE},
 };
-use certbridge_remote::{HttpDestination, HttpSources};
+use certbridge_remote::{HttpDestination, HttpSources, hooks::Reach};
 use certbridge_sandbox::dynamodb::EmbeddedDynamoDb;
 use certbridge_store::{DynamoStore, Tables, schema};
 use certbridge_sync::{InForce, in_force::Control, ports::Runtime, row::Pointer};
@@ -42,7 +43,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use stream::StreamReader;
+use stream::{StreamReader, Wanted};
 use sync_certificate::SyncCertificate;
 use sync_event::{SyncEvent, Trigger};
 use tokio::{
@@ -81,6 +82,8 @@ pub struct Options {
     pub destination: Option<String>,
     /// How often sources without webhooks are polled; the first time after so long.
     pub poll_every: Duration,
+    /// Whether notices may be posted to this machine itself, and without TLS.
+    pub allow_local_endpoints: bool,
     /// The environment.
     pub env: Env,
 }
@@ -126,9 +129,8 @@ impl Local {
         let client = aws_sdk_dynamodb::Client::from_conf(dynamodb_config(&database.endpoint()));
         let tables = Tables::with_prefix(tables::PREFIX);
         schema::create(&client, &tables).await?;
-        let described = client.describe_table().table_name(&tables.inbox).send().await;
-        let stream_arn = described.ok().and_then(|answer| answer.table?.latest_stream_arn);
-        let stream_arn = stream_arn.ok_or_else(|| std::io::Error::other("the inbox has no stream"))?;
+        let inbox_arn = stream::arn_of(&client, &tables.inbox).await?;
+        let audit_arn = stream::arn_of(&client, &tables.audit).await?;
         let store = DynamoStore::new(client, tables);
 
         let (queue, messages) = LocalQueue::new();
@@ -139,19 +141,29 @@ impl Local {
         if let (Some(sandbox), HttpDestination::HighLevel(api)) = (&sandbox, &functions.sync_event.engine.destination) {
             sandbox.prepare(api).await?;
         }
+        let (bus, deliveries) = notices::LocalNotices::new();
+        let reach = if options.allow_local_endpoints { Reach::ThisMachineToo } else { Reach::Public };
+        let deliver = notices::deliver(&bus, &store, &secrets, reach).map_err(certbridge_wiring::WiringError::from)?;
         let functions = Arc::new(functions);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let announced = tables::Announced::new(&data, &database.endpoint(), &url, &env)?;
         let streams = aws_sdk_dynamodbstreams::Client::from_conf(streams_config(&database));
-        let reader = StreamReader::new(streams, stream_arn, data.file("stream.json"));
+        let reader = |arn, checkpoint, wanted| StreamReader::new(streams.clone(), arn, data.file(checkpoint), wanted);
+        let synced = reader(inbox_arn.clone(), "stream.json", Wanted::Inserted);
+        let set_aside = reader(inbox_arn, "stream-set-aside.json", Wanted::SetAside);
+        let audited = reader(audit_arn, "stream-audit.json", Wanted::All);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(until(&stopped, stream_driver(Arc::clone(&functions), reader)));
+        tasks.spawn(until(&stopped, stream_driver(Arc::clone(&functions), synced)));
         tasks.spawn(until(&stopped, queue_driver(Arc::clone(&functions), messages, queue)));
         tasks.spawn(until(&stopped, sweep_driver(Arc::clone(&functions))));
         tasks.spawn(until(&stopped, refresh_driver(Arc::clone(&functions))));
-        tasks.spawn(until(&stopped, batches::batch_driver(Arc::clone(&functions), starts)));
+        let notify = Arc::new(notices::notify(&bus));
+        tasks.spawn(until(&stopped, notices::notify_driver(Arc::clone(&notify), set_aside)));
+        tasks.spawn(until(&stopped, notices::notify_driver(notify, audited)));
+        tasks.spawn(until(&stopped, notices::deliver_driver(Arc::new(deliver), deliveries)));
+        tasks.spawn(until(&stopped, batches::batch_driver(Arc::clone(&functions), starts, bus)));
         tasks.spawn(until(&stopped, batches::poll_driver(Arc::clone(&functions), options.poll_every)));
         tasks.spawn(until(&stopped, batches::checkpoint_driver(Arc::clone(&functions))));
         tasks.spawn(serve(listener, functions, stopped));

@@ -1,35 +1,88 @@
-//! The inbox's stream, read as Lambda's poller reads it: batch after batch, each once its answer names no failure, and
+//! A table's stream, read as Lambda's poller reads it: batch after batch, each once its answer names no failure, and
 //! from where it stopped after a restart.
 
 use super::data::write_private;
+use crate::CliError;
+use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
 use aws_sdk_dynamodbstreams::{
     Client,
     types::{AttributeValue, OperationType, Record, ShardIteratorType},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
+use certbridge_store::schema::attribute::STATE;
+use certbridge_sync::row::InboxState;
 use serde_json::{Map, Value, json};
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, io, path::PathBuf, time::Duration};
 
 /// How long an empty stream is left alone.
 const IDLE: Duration = Duration::from_millis(40);
 /// How long a broken one is.
 const BROKEN: Duration = Duration::from_secs(1);
+/// How long one is that nobody waits for.
+const IDLE_BESIDE: Duration = Duration::from_millis(250);
 const BATCH: i32 = 100;
+
+/// Which records of a stream are events: the filter of its event source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// What was put in.
+    Inserted,
+    /// Inbox rows that were set aside.
+    SetAside,
+    /// Everything.
+    All,
+}
+
+impl Wanted {
+    fn lets_through(self, record: &Record) -> bool {
+        match self {
+            Self::Inserted => record.event_name == Some(OperationType::Insert),
+            Self::SetAside => {
+                let image = record.dynamodb.as_ref().and_then(|change| change.new_image.as_ref());
+                let state = image.and_then(|image| image.get(STATE)?.as_s().ok());
+                state.is_some_and(|state| SET_ASIDE.iter().any(|aside| aside.as_str() == state))
+            }
+            Self::All => true,
+        }
+    }
+
+    /// How long an empty stream is left alone: only what is to be synced is in a hurry.
+    fn idle(self) -> Duration {
+        if self == Self::Inserted { IDLE } else { IDLE_BESIDE }
+    }
+}
+
+/// The states of what a person must look at.
+const SET_ASIDE: [InboxState; 2] = [InboxState::Quarantined, InboxState::Failed];
+
+/// The ARN of a table's stream, which it is given if it has none: an older version of ours may have made it.
+pub(super) async fn arn_of(client: &aws_sdk_dynamodb::Client, table: &str) -> Result<String, CliError> {
+    let arn = async || client.describe_table().table_name(table).send().await.ok()?.table?.latest_stream_arn;
+    if let Some(arn) = arn().await {
+        return Ok(arn);
+    }
+    let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage);
+    let stream = stream.build().map_err(io::Error::other)?;
+    let update = client.update_table().table_name(table).stream_specification(stream);
+    update.send().await.map_err(|_| io::Error::other(format!("{table} cannot be given a stream")))?;
+    arn().await.ok_or_else(|| io::Error::other(format!("{table} has no stream")).into())
+}
 
 /// A reader of one stream.
 pub(super) struct StreamReader {
     client: Client,
     stream_arn: String,
     checkpoint: PathBuf,
+    wanted: Wanted,
     /// The last record that was handled, as (shard, sequence number).
     position: Option<(String, String)>,
 }
 
 impl StreamReader {
     /// A reader that goes on where the checkpoint says, or begins at the stream's beginning.
-    pub(super) fn new(client: Client, stream_arn: String, checkpoint: PathBuf) -> Self {
+    pub(super) fn new(client: Client, stream_arn: String, checkpoint: PathBuf, wanted: Wanted) -> Self {
         let position = fs::read(&checkpoint).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        Self { client, stream_arn, checkpoint, position }
+        Self { client, stream_arn, checkpoint, wanted, position }
     }
 
     /// Gives every batch to `handle`, as a Lambda event, until the future is dropped. `handle` returns the sequence
@@ -48,7 +101,7 @@ impl StreamReader {
                 };
                 let records = answer.records.unwrap_or_default();
                 if records.is_empty() {
-                    tokio::time::sleep(IDLE).await;
+                    tokio::time::sleep(self.wanted.idle()).await;
                 } else {
                     self.deliver(&shard, &records, &handle).await;
                 }
@@ -65,9 +118,9 @@ impl StreamReader {
     ) {
         let mut rest = records;
         while !rest.is_empty() {
-            // The event source's filter: only inserts are events.
-            let inserts: Vec<_> = rest.iter().filter(|record| is_insert(record)).map(lambda_record).collect();
-            let failed = if inserts.is_empty() { Vec::new() } else { handle(json!({"Records": inserts})).await };
+            let wanted = rest.iter().filter(|record| self.wanted.lets_through(record));
+            let events: Vec<_> = wanted.map(lambda_record).collect();
+            let failed = if events.is_empty() { Vec::new() } else { handle(json!({"Records": events})).await };
             let first = rest.iter().position(|record| failed.iter().any(|id| Some(id.as_str()) == sequence(record)));
             let done = first.unwrap_or(rest.len());
             if let Some(last) = done.checked_sub(1).and_then(|index| sequence(&rest[index])) {
@@ -112,10 +165,6 @@ impl StreamReader {
     }
 }
 
-fn is_insert(record: &Record) -> bool {
-    record.event_name == Some(OperationType::Insert)
-}
-
 fn sequence(record: &Record) -> Option<&str> {
     record.dynamodb.as_ref()?.sequence_number.as_deref()
 }
@@ -135,6 +184,7 @@ fn lambda_record(record: &Record) -> Value {
         "dynamodb": {
             "Keys": image(change.and_then(|change| change.keys.as_ref())),
             "NewImage": image(change.and_then(|change| change.new_image.as_ref())),
+            "ApproximateCreationDateTime": change.and_then(created_at),
             "SequenceNumber": sequence(record),
             "SizeBytes": change.and_then(|change| change.size_bytes).unwrap_or_default(),
             "StreamViewType": "NEW_IMAGE",
@@ -142,7 +192,11 @@ fn lambda_record(record: &Record) -> Value {
     })
 }
 
-/// An attribute in DynamoDB's own JSON. The inbox holds texts, numbers, bytes and booleans.
+fn created_at(change: &aws_sdk_dynamodbstreams::types::StreamRecord) -> Option<i64> {
+    Some(change.approximate_creation_date_time.as_ref()?.secs())
+}
+
+/// An attribute in DynamoDB's own JSON. Inbox and audit hold texts, numbers, bytes and booleans.
 fn attribute(value: &AttributeValue) -> Value {
     match value {
         AttributeValue::S(text) => json!({"S": text}),

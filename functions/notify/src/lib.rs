@@ -1,6 +1,9 @@
-//! Watches the audit table's stream. Rows are only ever added to it: one that was changed or removed is an alarm.
+//! Puts what happened onto the bus: each audit row, and each event that was set aside. Watches the audit, too: rows are only
+//! ever added to it, and one that was changed or removed is an alarm.
 #![warn(missing_docs)]
 
+mod config;
 mod handler;
 
-pub use handler::{Notify, handle};
+pub use config::Config;
+pub use handler::{BatchItemFailure, BatchResponse, Notify, handle};

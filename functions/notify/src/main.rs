@@ -1,17 +1,23 @@
 //! Wires the function `notify`.
+// The futures of the SDK, of the runtime and of a handler lie deep in one another.
+#![recursion_limit = "256"]
 
 use aws_lambda_events::dynamodb::Event;
-use certbridge_platform::{Env, Metrics, SystemRuntime, logs, metrics::NAMESPACE};
+use certbridge_platform::{Env, Metrics, SystemRuntime, aws, logs, metrics::NAMESPACE};
+use certbridge_store::EventBridgeBus;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use notify::{Notify, handle};
+use notify::{BatchResponse, Config, Notify, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    logs::init(&Env::process());
-    let app = &Notify { metrics: Metrics::new(NAMESPACE, "notify", SystemRuntime) };
+    let env = Env::process();
+    logs::init(&env);
+    let config = Config::read(&env)?;
+    let bus = EventBridgeBus::new(aws_sdk_eventbridge::Client::new(&aws::function_config(&env)?), config.event_bus);
+    let metrics = Metrics::new(NAMESPACE, "notify", SystemRuntime);
+    let app = &Notify { bus, runtime: SystemRuntime, metrics };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| async move {
-        handle(app, &event.payload);
-        Ok::<_, Error>(())
+        Ok::<BatchResponse, Error>(handle(app, &event.payload).await)
     }))
     .await
 }

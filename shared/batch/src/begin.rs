@@ -7,6 +7,7 @@ use crate::{
 use certbridge_sync::{
     audit::Actor,
     batches::{BatchId, BatchRequest, BatchRow, BatchStatus, BatchStep, Mode, Registered, Turn},
+    notice::{BatchData, Notice},
     ports::{Destination, RetryQueue, Runtime, Sources},
     reconcile::{Verdict, partitions_for},
 };
@@ -148,7 +149,9 @@ where
              cause is mended.\nExecution: {}\n",
             start.execution
         );
-        Ok(Ended { batch_id: id, verdict: Verdict::Failed, report: None, mail: Mail { subject, text } })
+        let data = BatchData { batch_id: id.clone(), verdict: Verdict::Failed, records: None, repaired: None };
+        let notice = Some(Notice::of_batch(data, self.engine.runtime.now()));
+        Ok(Ended { batch_id: id, verdict: Verdict::Failed, report: None, mail: Mail { subject, text }, notice })
     }
 
     /// Gives a turn up. If that fails, it ends by itself.

@@ -11,6 +11,7 @@ use certbridge_report::{Csv, TrendPoint, headline, html, json, mail};
 use certbridge_sync::{
     audit::Actor,
     batches::{BatchRow, BatchStatus, BatchSummary, Mode},
+    notice::{BatchData, Notice},
     ports::{Destination, RetryQueue, Runtime, Sources},
     reconcile::{Coverage, Report, Side, Tally, Verdict},
 };
@@ -131,7 +132,14 @@ where
         let link = self.archive.link(&format!("{at}.html"), REPORT_LINK_LASTS).await?;
         let link = link.map_or_else(|| format!("GET /batches/{}/report", batch.id), |link| link.to_string());
         let mail = Mail { subject: ascii(&format!("Certbridge: {}", headline(report))), text: mail(report, &link) };
-        Ok(Ended { batch_id: batch.id.clone(), verdict: report.verdict, report: Some(at), mail })
+        let data = BatchData {
+            batch_id: batch.id.clone(),
+            verdict: report.verdict,
+            records: Some(report.totals.records),
+            repaired: Some(report.totals.repaired),
+        };
+        let notice = Some(Notice::of_batch(data, report.finished_at));
+        Ok(Ended { batch_id: batch.id.clone(), verdict: report.verdict, report: Some(at), mail, notice })
     }
 }
 

@@ -3,6 +3,7 @@ use certbridge_mapping::Kind;
 use certbridge_sync::{
     audit::Actor,
     batches::{BatchId, Mode},
+    notice::Notice,
     ports::Trail,
     reconcile::{Outcome, Side, Verdict},
 };
@@ -256,6 +257,9 @@ pub struct Ended {
     pub report: Option<String>,
     /// What a mail about it says.
     pub mail: Mail,
+    /// What the bus is told of it. An execution that ended before there were notices has none.
+    #[serde(default)]
+    pub notice: Option<Notice>,
 }
 
 /// A mail in plain text.

@@ -20,9 +20,10 @@ use crate::{
 use certbridge_mapping::Keys;
 use certbridge_sync::{
     StoreError,
+    delivery::Endpoint,
     ports::{ApiKeys, Credentials, DestinationKeys, Runtime},
 };
-use content::{ApiKeyPart, CursorPart, DestinationPart, SigningPart};
+use content::{ApiKeyPart, CursorPart, DestinationPart, EndpointsPart, SigningPart};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -45,6 +46,9 @@ pub const API_KEYS: &str = "api-keys";
 pub const AUDIT: &str = "audit";
 /// The secret that holds the key to our cursors.
 pub const CURSORS: &str = "cursors";
+
+/// The secret that says who is told of what happened.
+pub const ENDPOINTS: &str = "endpoints";
 
 /// How long a secret is used.
 const LIMIT: SignedDuration = SignedDuration::from_mins(5);
@@ -244,6 +248,17 @@ impl<P: SecretProvider, R: Runtime> Secrets<P, R> {
     pub async fn cursor_key(&self) -> Result<SecretString, SecretError> {
         let key = self.part(CURSORS, CursorPart::into_key).await?;
         key.ok_or_else(|| SecretError::Refused { name: CURSORS.to_owned(), message: "it holds no key".to_owned() })
+    }
+
+    /// Who is told of what happened: nobody, if there is no such secret. An entry that is broken is left out, and said in
+    /// the log by its place.
+    pub async fn endpoints(&self) -> Result<Vec<Endpoint>, SecretError> {
+        let part = self.part(ENDPOINTS, |part: EndpointsPart| Some(part.into_endpoints())).await?;
+        let (endpoints, broken) = part.unwrap_or_default();
+        for place in broken {
+            tracing::error!(place, "an endpoint is left out: it needs an id of its own, a url, signing and events");
+        }
+        Ok(endpoints)
     }
 
     /// Who presents this key to our API, and whether its scopes hold `scope`. A key that is not known is looked up

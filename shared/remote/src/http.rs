@@ -77,9 +77,8 @@ impl Http {
     /// # Errors
     /// The TLS stack cannot be set up.
     pub fn new() -> Result<Self, HttpError> {
-        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|root| Certificate::from_der(root));
         let client = Client::builder()
-            .tls_certs_only(roots.collect::<Result<Vec<_>, _>>()?)
+            .tls_certs_only(roots()?)
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .redirect(redirect::Policy::none())
@@ -170,6 +169,11 @@ pub(crate) fn request_id(answer: &Answer) -> Option<String> {
     header.filter(|id| is_plain_id(id)).or_else(|| member().filter(|id| is_plain_id(id)))
 }
 
+/// The roots compiled in.
+pub(crate) fn roots() -> Result<Vec<Certificate>, reqwest::Error> {
+    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|root| Certificate::from_der(root)).collect()
+}
+
 /// Whether a log can hold it.
 pub(crate) fn is_plain_id(id: &str) -> bool {
     (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
@@ -239,7 +243,7 @@ async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, Unread> {
 
 /// What lies at the bottom of a failed exchange: "Connection refused", "invalid peer certificate". The outer errors
 /// would repeat the address.
-fn innermost(error: &reqwest::Error) -> String {
+pub(crate) fn innermost(error: &reqwest::Error) -> String {
     let Some(mut cause) = error.source() else { return "broken off".to_owned() };
     while let Some(source) = cause.source() {
         cause = source;

@@ -58,17 +58,21 @@ fn class(status: StatusCode) -> RemoteClass {
 /// How long the provider asks us to wait: seconds, or a date, which is measured by the provider's own clock if the
 /// answer shows it. Anything else is no wish.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    wish(headers, now).map(|wait| wait.min(MAX_RETRY_AFTER))
+}
+
+/// The same, however long it is.
+pub(crate) fn wish(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let date = |text: &str| DateTimeParser::new().parse_timestamp(text).ok();
     let wish = text(RETRY_AFTER)?;
-    let wait = match wish.parse::<u64>() {
+    Some(match wish.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
             let now = text(DATE).and_then(date).unwrap_or(now);
             Duration::try_from(date(wish)?.duration_since(now)).unwrap_or_default()
         }
-    };
-    Some(wait.min(MAX_RETRY_AFTER))
+    })
 }
 
 /// The scopes that an answer names, as in `saas/location.read`.

@@ -6,11 +6,15 @@
 
 mod audit;
 mod batches;
+#[cfg(feature = "eventbridge")]
+mod bus;
 mod call;
 mod catalog;
 mod change;
 mod control;
 mod definitions;
+#[cfg(feature = "sqs")]
+mod deliveries;
 mod erase;
 #[cfg(feature = "sfn")]
 mod executions;
@@ -20,6 +24,7 @@ mod inbox;
 mod inspect;
 mod item;
 mod matched;
+mod notices;
 mod poll;
 #[cfg(feature = "sqs")]
 mod queue;
@@ -27,12 +32,17 @@ mod records;
 mod scan;
 pub mod schema;
 
+#[cfg(feature = "eventbridge")]
+pub use bus::EventBridgeBus;
 pub use definitions::{BrokenHistory, ChangeError, DefinitionChange, DefinitionEntry, verify_history};
+#[cfg(feature = "sqs")]
+pub use deliveries::SqsDeliveries;
 #[cfg(feature = "sfn")]
 pub use executions::SfnExecutions;
 pub use inbox::inbox_row;
 pub use inspect::TableFacts;
 pub use matched::Matched;
+pub use notices::audit_row;
 #[cfg(feature = "sqs")]
 pub use queue::SqsRetryQueue;
 pub use schema::Tables;

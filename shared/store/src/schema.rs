@@ -55,13 +55,16 @@ pub const POLLS: &str = "polls";
 
 /// The partition of the state table in which the OAuth grants stand.
 pub const GRANTS: &str = "grants";
+/// The partition of the state table in which the endpoints stand that nothing is sent to.
+pub const ENDPOINTS: &str = "endpoints";
 /// What the partition of a record's ids at the destination is called: this, and the record's key.
 pub const IDS: &str = "ids#";
 
 /// The names of the attributes. Times are RFC 3339 texts, except those that DynamoDB compares.
 pub mod attribute {
     /// The partition key of every table: an event's key, a record's key; of state, [`CONTROL`](super::CONTROL),
-    /// [`BATCHES`](super::BATCHES), [`POLLS`](super::POLLS), [`GRANTS`](super::GRANTS), [`HISTORY`](super::HISTORY)`{file}`,
+    /// [`BATCHES`](super::BATCHES), [`POLLS`](super::POLLS), [`GRANTS`](super::GRANTS), [`ENDPOINTS`](super::ENDPOINTS),
+    /// [`HISTORY`](super::HISTORY)`{file}`,
     /// `batch#{id}`, `ids#{record}` or `turn`.
     pub const PK: &str = "pk";
     /// The sort key of audit (a number, the sequence) and state (a text).
@@ -140,7 +143,7 @@ pub mod attribute {
 
     /// audit, state (a definition's history): the whole row, as canonical JSON.
     pub const ROW: &str = "row";
-    /// audit, state (a definition's history): when.
+    /// audit, state (a definition's history, an endpoint that is disabled): when.
     pub const TIME: &str = "time";
     /// audit, state (a definition's history): the row's hash.
     pub const HASH: &str = "hash";
@@ -195,7 +198,7 @@ pub async fn create(client: &Client, tables: &Tables) -> Result<(), StoreError> 
     let requests = [
         inbox(client, &tables.inbox),
         records(client, &tables.records),
-        keyed(client, &tables.audit, Some(ScalarAttributeType::N)),
+        audit(client, &tables.audit),
         keyed(client, &tables.state, Some(ScalarAttributeType::S)),
     ];
     for request in requests {
@@ -221,13 +224,20 @@ fn inbox(client: &Client, table: &str) -> Result<CreateTableFluentBuilder, Build
         .key_schema(key(NEXT_AT, KeyType::Range)?)
         .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
         .build()?;
-    let stream =
-        StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage).build()?;
     Ok(keyed(client, table, None)?
         .attribute_definitions(typed(OPEN, ScalarAttributeType::S)?)
         .attribute_definitions(typed(NEXT_AT, ScalarAttributeType::N)?)
         .global_secondary_indexes(index)
-        .stream_specification(stream))
+        .stream_specification(stream()?))
+}
+
+fn audit(client: &Client, table: &str) -> Result<CreateTableFluentBuilder, BuildError> {
+    Ok(keyed(client, table, Some(ScalarAttributeType::N))?.stream_specification(stream()?))
+}
+
+/// A stream of what is new.
+fn stream() -> Result<StreamSpecification, BuildError> {
+    StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage).build()
 }
 
 fn records(client: &Client, table: &str) -> Result<CreateTableFluentBuilder, BuildError> {

@@ -18,6 +18,7 @@ pub mod batches;
 pub mod breaker;
 pub mod catalog;
 pub mod checkpoint;
+pub mod delivery;
 pub mod erase;
 pub mod error;
 pub mod event;
@@ -27,6 +28,7 @@ pub mod ids;
 pub mod in_force;
 #[cfg(feature = "memory")]
 pub mod memory;
+pub mod notice;
 mod patience;
 pub mod poll;
 pub mod ports;

@@ -5,9 +5,7 @@ use crate::{
     world::{Broken, Reply, World},
 };
 use certbridge_archive::Archive;
-use certbridge_mapping::{
-    Event, EventKey, Kind, Operation, PlanVersion, Record, RecordKey, digest::sha256_hex,
-};
+use certbridge_mapping::{Event, EventKey, Kind, Operation, PlanVersion, Record, RecordKey, digest::sha256_hex};
 use certbridge_platform::http::routes::ROUTES;
 use certbridge_sync::{
     AuditRow, StoreError,

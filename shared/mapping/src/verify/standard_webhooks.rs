@@ -13,7 +13,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use ed25519_dalek::{Signer, VerifyingKey};
 use hmac::Mac;
 use jiff::{SignedDuration, Timestamp};
-use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use serde::Deserialize;
 
 /// What stands before a shared secret.
@@ -176,6 +176,29 @@ fn sign(text: &str, signed: &[u8]) -> Result<String, SignError> {
 
 fn signed_bytes(id: &str, timestamp: &str, body: &[u8]) -> Vec<u8> {
     [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat()
+}
+
+/// The headers that prove a post of ours, by the specification's names: a signature by each of the keys that can sign, so
+/// that one can be replaced while both are known to the receiver.
+///
+/// # Errors
+/// [`SignError::WrongKey`] if none of the keys can sign.
+pub fn sign_webhook(
+    id: &str,
+    body: &[u8],
+    keys: &[SecretString],
+    now: Timestamp,
+) -> Result<[(&'static str, String); 3], SignError> {
+    let timestamp = now.as_second().to_string();
+    let signed = signed_bytes(id, &timestamp, body);
+    let signatures: Vec<_> = keys.iter().map(|key| sign(key.expose_secret(), &signed)).collect();
+    let made: Vec<_> = signatures.iter().flatten().map(String::as_str).collect();
+    if made.is_empty() {
+        let wanted = "`whsec_` or `whsk_` and base64";
+        return Err(signatures.into_iter().find_map(Result::err).unwrap_or(SignError::WrongKey { wanted }));
+    }
+    let signature = made.join(" ");
+    Ok([("webhook-id", id.to_owned()), ("webhook-timestamp", timestamp), ("webhook-signature", signature)])
 }
 
 /// The shared secret whose bytes are `random`.

@@ -1,7 +1,7 @@
 //! What stands in the secrets. Each reader takes the part that it wants; other members are left alone.
 
 use certbridge_mapping::Keys;
-use certbridge_sync::ports::Credentials;
+use certbridge_sync::{delivery::Endpoint, ports::Credentials};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -98,6 +98,68 @@ pub struct AuditSecret {
     /// Keys the digests of personal values.
     #[serde(default, deserialize_with = "secret")]
     pub digest_key: Option<SecretString>,
+}
+
+/// `{"endpoints": [{"id", "url", "port"?, "signing": ".." or [..], "events": [..]}]}`, who is told of what happened.
+#[derive(Deserialize)]
+pub(super) struct EndpointsPart {
+    #[serde(default)]
+    endpoints: Vec<Either>,
+}
+
+/// An endpoint, or something else: one that is broken is so alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Either {
+    Endpoint(EndpointPart),
+    Other(serde::de::IgnoredAny),
+}
+
+#[derive(Deserialize)]
+struct EndpointPart {
+    id: String,
+    url: String,
+    port: Option<u16>,
+    signing: OneOrMany,
+    events: Vec<String>,
+}
+
+impl EndpointsPart {
+    /// The endpoints that can be used, and the places of those that cannot.
+    pub(super) fn into_endpoints(self) -> (Vec<Endpoint>, Vec<usize>) {
+        let (mut endpoints, mut broken) = (Vec::<Endpoint>::new(), Vec::new());
+        for (place, one) in self.endpoints.into_iter().enumerate() {
+            match one {
+                Either::Endpoint(part) => match part.into_endpoint() {
+                    Some(endpoint) if endpoints.iter().all(|known| known.id != endpoint.id) => endpoints.push(endpoint),
+                    _ => broken.push(place),
+                },
+                Either::Other(_) => broken.push(place),
+            }
+        }
+        (endpoints, broken)
+    }
+}
+
+impl EndpointPart {
+    /// `None` if it has no name, or nothing to sign with.
+    fn into_endpoint(self) -> Option<Endpoint> {
+        let keys = match self.signing {
+            OneOrMany::One(key) => vec![key],
+            OneOrMany::Many(keys) => keys,
+        };
+        let keys: Vec<_> = keys.into_iter().filter(|key| !key.trim().is_empty()).map(SecretString::from).collect();
+        let is_name = |id: &str| {
+            (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        };
+        (is_name(&self.id) && !keys.is_empty()).then_some(Endpoint {
+            id: self.id,
+            url: self.url.into(),
+            port: self.port,
+            keys,
+            events: self.events,
+        })
+    }
 }
 
 /// A string that is worth something; a blank one, as templates leave it, is none.
