@@ -180,14 +180,34 @@ fn copied(from: &Path) -> TempDir {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_rows_are_proven_and_whatever_is_done_to_them_is_named() {
-    let (records, rows) = (400, 9);
-    let ground = Ground::with(records, rows).await;
+async fn ten_thousand_rows_are_proven_and_what_is_done_to_one_of_them_is_named() {
+    let ground = Ground::with(400, 9).await;
     let checkpoints = ground.checkpoints();
     assert!(ground.export.len() > 10_000);
     assert_eq!(ground.found(&ground.export, &checkpoints), (Verdict::Proven, String::new()));
+    let one = key(17);
+    let (seventh, eighth, last) = (ground.at(&one, 7), ground.at(&one, 8), ground.at(&one, 27));
+    let broken = |edit: &dyn Fn(&mut Vec<String>), fault: &str| {
+        let mut lines = ground.export.clone();
+        edit(&mut lines);
+        assert_eq!(ground.found(&lines, &checkpoints), (Verdict::Broken, format!("{one}, row {fault}")));
+    };
+    let byte = |lines: &mut Vec<String>| lines[seventh] = lines[seventh].replace("\"pushed\"", "\"none\"");
+    broken(&byte, "7: its hash is not that of its content");
+    broken(&|lines| drop(lines.remove(seventh)), "7: it is missing: the next one here is row 8");
+    broken(&|lines| lines.swap(seventh, eighth), "7: it is missing: the next one here is row 8");
+    broken(&|lines| drop(lines.drain(eighth..=last)), "8: it was cut off: checkpoint 3 saw 27 rows");
+    broken(&|lines| drop(lines.drain(seventh - 6..=last)), "1: the whole chain is gone: checkpoint 3 saw 27 rows");
+}
 
-    let (one, other) = (key(17), key(42));
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_done_to_an_export_is_named() {
+    let (records, rows) = (40, 3);
+    let ground = Ground::with(records, rows).await;
+    let checkpoints = ground.checkpoints();
+    assert_eq!(ground.found(&ground.export, &checkpoints), (Verdict::Proven, String::new()));
+
+    let (one, other) = (key(17), key(18));
     let broken = |edit: &dyn Fn(&mut Vec<String>)| {
         let mut lines = ground.export.clone();
         edit(&mut lines);
@@ -326,7 +346,7 @@ async fn checkpoints_that_were_touched_are_named() {
         fs::write(file(folder, 3), two).unwrap();
     };
     assert_eq!(touched(&swapped), at(2, missing));
-    let replayed = |folder: &Path| drop(fs::copy(file(folder, 2), file(folder, 4)).unwrap());
+    let replayed = |folder: &Path| assert!(fs::copy(file(folder, 2), file(folder, 4)).is_ok());
     assert_eq!(touched(&replayed), at(4, "it does not follow the checkpoint before"));
 
     // The heads beside them.
