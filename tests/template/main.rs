@@ -374,7 +374,8 @@ fn functions_get_what_they_read_and_no_more() {
         let all = variables(binary);
         read(&all.clone().into_iter().collect()).unwrap();
         // These have defaults; another source's address is read where it is needed.
-        let optional = ["SECRET_PREFIX", "DESTINATION", "ACCREDIBLE_URL", "CERTIFYLIZE_URL", "HIGHLEVEL_URL"];
+        let optional =
+            ["SECRET_PREFIX", "DESTINATION", "ACCREDIBLE_URL", "CERTIFYLIZE_URL", "HIGHLEVEL_URL", "CHECKPOINTS_URL"];
         for name in all.keys().filter(|name| !optional.contains(&name.as_str())) {
             let without = all.clone().into_iter().filter(|(other, _)| other != name);
             assert!(read(&without.collect()).is_err(), "{binary} does not read {name}");
