@@ -134,7 +134,7 @@ pub(super) async fn notify_driver(app: Arc<LocalNotify>, reader: StreamReader) {
 }
 
 /// Gives what waits in the queue to `deliver`.
-pub(crate) async fn deliver_driver(app: Arc<LocalDeliver>, mut messages: Messages) {
+pub(super) async fn deliver_driver(app: Arc<LocalDeliver>, mut messages: Messages) {
     let workers = Arc::new(Semaphore::new(WORKERS));
     let mut running = JoinSet::new();
     while let Some(message) = messages.recv().await {
