@@ -351,7 +351,7 @@ check('the checkpoints stand in a row, signed', async page => {
 check('a payload is previewed, with every problem, and nothing is stored', async page => {
   await come(page, 'all', '#/mappings');
   await page.getByText(/^accredible, also certificates/).click();
-  await shows(page, 'yes: never shown here');
+  await page.locator('details[open]').getByText('yes: never shown here').first().waitFor();
   await page.getByRole('combobox', { name: 'Source' }).selectOption('standard-webhooks');
   await page.getByLabel('Payload').fill('{"type": ');
   await page.getByRole('button', { name: 'Preview' }).click();

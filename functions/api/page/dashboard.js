@@ -116,7 +116,6 @@ function bars(caption, rows, name) {
 	return table(caption, [['Name', name], ['Count', row => number(row.records), 'number'], ['Share of the largest', bar, 'chart']], rows, null, false);
 }
 
-/// How a fault is told: what happened, what it means, what to do.
 function fault(of, what) {
 	if (of.status === 403) {
 		return notice('', p(strong(`Your key may not see ${what}.`)), p(of.detail ?? of.title, of.scope && ` It needs the scope ${of.scope}.`));
@@ -147,7 +146,6 @@ function address(path, query = {}) {
 	return `#/${path}${given.size ? `?${given}` : ''}`;
 }
 const recordAddress = (kind, source, id) => `records/${enc(kind)}/${enc(source)}/${enc(id)}`;
-/// A link to a record by its name `kind#source#id`.
 function recordLink(name) {
 	const [, kind, source, id] = /^([^#]*)#([^#]*)#([^]*)$/.exec(name ?? '') ?? [];
 	return kind ? link(address(recordAddress(kind, source, id)), `${kind} ${id}`, small(` of ${source}`)) : '–';
@@ -157,7 +155,7 @@ const pre = (label, value) => h('pre', { tabindex: '0', role: 'region', 'aria-la
 // ---- The API
 
 let key = null;
-/// What was read: path to `{etag, data, at}`, the last used at the end.
+/// What was read: path to `{etag, data, at}`.
 const kept = new Map();
 const KEPT = 60;
 
@@ -181,7 +179,7 @@ async function call(method, path, { body, headers = {}, raw = false } = {}) {
 	if (response.type === 'opaqueredirect') throw new Refused({ status: 303, title: 'It is too large for this page.' });
 	const version = response.headers.get('certbridge-version');
 	if (version ? version !== VERSION : response.ok) {
-		throw new Refused({ status: 1, title: `This page speaks version ${VERSION} of the API, and the server ${version ? `version ${version.slice(0, 20)}` : 'names none'}.`, detail: 'Load the page again; if that does not help, ask who runs it.' });
+		throw new Refused({ status: 1, title: `This page speaks version ${VERSION} of the API, and the server ${version ? `version ${version.slice(0, 20)}` : 'names none'}.`, detail: 'Load the page again.' });
 	}
 	if (response.ok && raw) return response;
 	if (response.status === 304) return { status: 304 };
@@ -201,13 +199,11 @@ async function get(path, scope = 'records:read') {
 	try {
 		const answer = await call('GET', path, { headers: before?.etag ? { 'if-none-match': before.etag } : {} });
 		const data = answer.status === 304 ? before.data : answer.data;
-		kept.delete(path);
+		if (kept.size > KEPT) kept.clear();
 		kept.set(path, { data, etag: answer.etag ?? before?.etag, at: new Date(now()).toISOString() });
-		if (kept.size > KEPT) kept.delete(kept.keys().next().value);
 		return { data };
 	} catch (error) {
-		if (!(error instanceof Refused)) throw error;
-		if (error.status === 401) throw error;
+		if (!(error instanceof Refused) || error.status === 401) throw error;
 		if (error.status === 403) error.scope = scope;
 		if (error.retry) wait = Math.max(wait, error.retry);
 		const stale = before && [0, 429, 500, 502, 503, 504].includes(error.status);
@@ -271,7 +267,7 @@ function verdict(summary, batches, mappings, locations) {
 		]),
 		bars('Deliveries that are not settled', ['pending', 'quarantined', 'failed'].map(state => ({ name: state, records: events[state] })),
 			row => link(address('events', { state: row.name }), row.name)),
-		!(summary.complete && events.complete) && p(small('Not everything was counted: there is more than the numbers say.')),
+		!(summary.complete && events.complete) && p(small('Not everything was counted: there is more.')),
 	];
 }
 
@@ -283,7 +279,7 @@ function verdictOf(batch) {
 
 function comparisons(batches) {
 	const done = batches.filter(batch => batch.summary && batch.mode === 'reconcile').slice(0, 30).reverse();
-	if (!batches.length) return p('No comparison has been made yet. One is made every night, or ', link('#/batches', 'start one now'), '.');
+	if (!batches.length) return p('No comparison yet. One is made every night, or ', link('#/batches', 'start one now'), '.');
 	return [
 		done.length > 1 && trend(done),
 		batchTable('The last batches', batches.slice(0, 5)), p(link('#/batches', 'All batches')),
@@ -296,7 +292,7 @@ function trend(batches) {
 	const step = 300 / Math.max(batches.length, 10);
 	const text = batches.map(batch => `${number(batch.summary.repaired)}${['needs_person', 'failed'].includes(batch.summary.verdict) ? ' (needs a person)' : ''}`).join(', ');
 	return h('figure',
-		h('figcaption', small(`Drift: records that differed and were put right, or would be, in the last ${count(batches.length, 'comparison')}, the oldest first; at most ${number(most)}.`)),
+		h('figcaption', small(`Drift: records put right, or to be put right, in the last ${count(batches.length, 'comparison')}, the oldest first; at most ${number(most)}.`)),
 		h('svg', { class: 'trend', role: 'img', 'aria-label': `The oldest first: ${text}`, viewBox: '0 0 300 60', preserveAspectRatio: 'none' },
 			batches.map((batch, index) => {
 				const height = Math.max(2, 58 * batch.summary.repaired / most);
@@ -312,8 +308,8 @@ function proofState(checkpoint) {
 	return [
 		p(checkpoint.signed ? mark('good', '✓ Signed') : mark('warn', '! Not signed'), ' The last checkpoint was made ', time(checkpoint.time),
 			` and covers ${count(checkpoint.rows, 'row')} in ${count(checkpoint.size, 'chain')}.`),
-		!checkpoint.signed && p(small('An unsigned checkpoint finds accidents, not intent. The secret “audit” lacks a signing key.')),
-		old && p(mark('warn', '! Old'), ' It is more than a day and a half old: did the nightly comparison run?'),
+		!checkpoint.signed && p(small('The secret “audit” lacks a signing key.')),
+		old && p(mark('warn', '! Old'), ' Did the nightly comparison run?'),
 	];
 }
 
@@ -364,15 +360,15 @@ views.records = {
 					['State', row => said(row.status)], ['Location', row => said(row.location_id)], ['Synced', row => time(row.synced_at)],
 				], data.records, row => row.record)
 					: data.next_cursor ? p('None on this page; there are more pages.')
-						: p(filtered || route.query.get('cursor') ? 'Nothing matches.' : 'Nothing has been synced yet: send a first event, or sync one record.'),
+						: p(filtered || route.query.get('cursor') ? 'Nothing matches.' : 'Nothing has been synced yet: send a first event.'),
 				pager(route, data.next_cursor)]),
 		];
 	},
 };
-/// A time for an input in this place's own time, and back.
+/// A time in this place's own time, for an input.
 const local = iso => { const date = new Date(iso); return Number.isNaN(+date) ? '' : new Date(date - date.getTimezoneOffset() * 60000).toISOString().slice(0, 16); };
 
-/// What a dry run said of which record: kept while its view is open.
+/// What a dry run said, of which record.
 let wouldBe = null;
 
 views.record = {
@@ -397,7 +393,7 @@ views.record = {
 
 function recordState(record) {
 	return [
-		record.in_progress && notice('', p(strong('Somebody works on it right now.'), ' What stands here may change in a moment.')),
+		record.in_progress && notice('', p(strong('Somebody works on it right now.'), ' It may change in a moment.')),
 		record.in_doubt && notice('bad', p(strong('It is in doubt.'), ' The destination may have been told what is not on record; it is told anew.')),
 		record.plan && !record.plan_in_force && notice('', p(strong('It was mapped by a plan that is no longer in force.'), ' The next sync maps it anew.')),
 		facts([
@@ -436,7 +432,7 @@ function historyOf(history, route) {
 		p(chain.holds ? mark('good', '✓ The chain holds') : mark('bad', '✗ The chain is broken'),
 			chain.holds ? ' on this page: every row is as it was written and names the one before.' : ` ${said(chain.fault)}`),
 		history.open.length ? [h('h3', 'Not settled'), eventTable('Deliveries of this record that are not settled', history.open, false)] : null,
-		!history.open_complete && p(small('Not everything that is not settled was looked through.')),
+		!history.open_complete && p(small('There may be more.')),
 		history.entries.length ? h('ol', { class: 'timeline' }, history.entries.map(entry)) : p('Nothing is on record.'),
 		pager(route, history.next_cursor, 'Older entries'),
 	];
@@ -461,9 +457,9 @@ function entry({ row, delivery }) {
 
 const STATES = { pending: 'On the way', quarantined: 'Quarantined', failed: 'Failed' };
 const WHAT = {
-	pending: 'Accepted, and not settled yet. They are tried again by themselves.',
+	pending: 'Accepted, and not settled yet. They are tried by themselves.',
 	quarantined: 'Proven, and kept, but what they say could not be read or mapped. Mend the cause, then run them again.',
-	failed: 'Tried for five days, and given up. Mend the cause, then run them again.',
+	failed: 'Tried for days, and given up. Mend the cause, then run them again.',
 };
 
 views.events = {
@@ -534,13 +530,13 @@ views.batch = {
 				h('div', { class: `state ${VERDICTS[one.summary?.verdict]?.[0] ?? (one.status === 'failed' ? 'bad' : over ? '' : 'warn')}` },
 					p(verdictOf(one), ' ', one.summary?.headline ?? one.error ?? (over ? '' : 'It is not over yet: this page follows it.'))),
 				one.report ? [buttons(button('report', 'Open the report', id, true), button('file', 'CSV', { ...id, 'data-format': 'csv', 'aria-label': 'Save the report as CSV' }), button('file', 'JSON', { ...id, 'data-format': 'json', 'aria-label': 'Save the report as JSON' })),
-					p(small('The report opens in a tab of its own; CSV and JSON are saved as files.'))] : null,
+					p(small('The report opens in a tab; CSV and JSON are saved.'))] : null,
 				facts([
 					['State', words(one.status)], ['Mode', `${words(one.mode)}${one.dry_run ? ', dry run: nothing is written' : ''}${one.force ? ', forced' : ''}`],
 					['Of', `${one.source}, ${one.kind}`], ['Asked for', time(one.requested_at), ` by ${one.requested_by}`],
 					one.finished_at && ['Finished', time(one.finished_at)],
 					one.summary && ['Compared', count(one.summary.records, 'record'), `; ${number(one.summary.repaired)} ${one.dry_run ? 'to repair' : 'repaired'}`]]),
-				section('How far it has come', facts([
+				section('Progress', facts([
 					['Listed at the source', count(done.source, 'row')], ['Listed at the destination', count(done.destination, 'row')], ['Listed by us', count(done.own, 'row')],
 					['Compared', `${number(done.compared)} of ${count(done.partitions, 'part')}`], ['Repaired', count(done.repaired, 'record')]])),
 			];
@@ -562,7 +558,7 @@ views.audit = {
 				['Hash', one => short(one.hash)], ['Names before', one => one.previous ? short(one.previous) : 'the first'],
 				['Root', one => short(one.root)]], checkpoints, one => one.hash)] : null,
 			pager(route, next_cursor)]),
-		p(small('That is what the server says. To prove it without the server: ', code('certbridge audit export'), ' and ', code('certbridge audit verify'), '.')),
+		p(small('That is what the server says. Prove it without: ', code('certbridge audit export'), ' and ', code('certbridge audit verify'), '.')),
 	],
 };
 
@@ -575,14 +571,14 @@ function succession(checkpoints) {
 		: checkpoints.length > 1 && p(mark('good', '✓ In a row'), ' Each checkpoint on this page names the one before it.');
 }
 
-/// What a payload became: kept while the view is open.
+/// What a payload became.
 let preview = null;
 
 views.mappings = {
 	name: 'Mappings', title: () => 'Mappings',
 	load: async () => ({ mappings: await get('mappings') }),
 	render: ({ mappings }) => [
-		p('A plan says how what a source sends becomes a record, and what the destination is told.'),
+		p('A plan says how what a source sends becomes what the destination is told.'),
 		shown(mappings, 'the plans', ({ destination, plans, broken }) => [
 			broken.length ? notice('bad', p(strong(`${count(broken.length, 'definition is', 'definitions are')} broken, and not in force.`)),
 				table('Broken definitions', [['File', one => one.file], ['Reason', one => one.reason]], broken, one => one.file)) : null,
@@ -616,7 +612,6 @@ function say(tone, ...text) {
 }
 const hush = () => at('answer').replaceChildren();
 
-/// Why a deed was not done, in one line.
 function refusal(error, scope) {
 	if (!(error instanceof Refused)) return 'Something went wrong in this page.';
 	if (error.status === 403) return `Your key may not do this: it needs the scope ${scope}.`;
@@ -625,7 +620,7 @@ function refusal(error, scope) {
 	return `Not done. ${error.title} ${error.detail ?? ''}${errors}${again}`;
 }
 
-/// Does it once, says what came of it, and shows the view anew.
+/// Does it once, and says what came of it.
 async function perform(element, scope, deed) {
 	if (element.getAttribute('aria-disabled') === 'true') return;
 	element.setAttribute('aria-disabled', 'true');
@@ -643,7 +638,7 @@ async function perform(element, scope, deed) {
 	if (turn === turnBefore || route().path === current) await show(false);
 }
 
-/// Asks before something is done. Resolves to whether it was wanted.
+/// Resolves to whether a person wants it.
 function ask(title, text, yes) {
 	const dialog = at('ask');
 	at('ask-title').textContent = title;
@@ -676,11 +671,11 @@ const deeds = {
 	try: element => perform(element, 'sync:write', async () => {
 		const { data } = await call('POST', `${recordPath(element.dataset)}?dry_run=true`, { body: {} });
 		wouldBe = { address: route().path, data };
-		return `Nothing was written. ${count(data.changes.length, 'field')} would change; it is shown under “What would change”.`;
+		return `Nothing was written. ${count(data.changes.length, 'field')} would change; see “What would change”.`;
 	}),
 	replay: async element => {
 		const { source, id } = element.dataset;
-		if (!await ask('Run this event again?', `Event ${id} of ${source} gets a new attempt, on your key’s account. The newest state of its record is told to the destination.`, 'Run it again')) return;
+		if (!await ask('Run this event again?', `Event ${id} of ${source} is tried anew, on your key’s account, and its record’s newest state is told to the destination.`, 'Run it again')) return;
 		await perform(element, 'sync:write', async () => {
 			await call('POST', `events/${enc(source)}/${enc(id)}/replay`);
 			return [`Event ${id} is on its way again. `, link(address('events', { state: 'pending' }), 'What is on the way')];
@@ -692,8 +687,7 @@ const deeds = {
 		return perform(element, 'records:read', async () => {
 			try {
 				const response = await reportOf(element.dataset.id, 'html');
-				const page = new DOMParser().parseFromString(await response.text(), 'text/html');
-				if (!tab) return 'The browser did not allow a new tab.';
+					if (!tab) return 'The browser did not allow a new tab.';
 				const sheets = [...page.querySelectorAll('style')].map(style => {
 					const sheet = new tab.CSSStyleSheet();
 					sheet.replaceSync(style.textContent);
@@ -755,9 +749,9 @@ const submissions = {
 	},
 	start: async (form, given) => {
 		const dry = given.get('how') !== 'real';
-		if (!dry && !await ask('Repair what differs?', `What the destination lacks or holds otherwise is told to it, for the ${KINDS[given.get('kind')].toLowerCase()} of ${given.get('source')}.`, 'Compare and repair')) return;
+		if (!dry && !await ask('Repair what differs?', `The destination is told what it lacks or holds otherwise, of the ${KINDS[given.get('kind')].toLowerCase()} of ${given.get('source')}.`, 'Compare and repair')) return;
 		await perform(form.querySelector('button'), 'batch:run', async () => {
-			// The id is ours, so that a request that is sent twice starts one batch.
+			// An id of ours: sent twice, it is one batch.
 			const id = `dashboard-${new Date(now()).toISOString().replace(/\D/g, '').slice(0, 14)}-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
 			const { data } = await call('POST', `batch_sync?source=${enc(given.get('source'))}&kind=${enc(given.get('kind'))}`, { body: { batch_id: id, dry_run: dry } });
 			location.hash = `#/batches/${enc(data.batch_id)}`;
@@ -777,7 +771,7 @@ const submissions = {
 			preview = { fault: error };
 			throw error;
 		}
-		return preview.data.problems.length ? `${count(preview.data.problems.length, 'problem')}: they are listed under “What it would become”.` : 'It can be mapped: see “What it would become”.';
+		return preview.data.problems.length ? `${count(preview.data.problems.length, 'problem')}: see “What it would become”.` : 'It can be mapped: see “What it would become”.';
 	}),
 };
 
@@ -864,7 +858,7 @@ function keyForm(error) {
 	current = null;
 	head('Give your API key', null);
 	at('view').replaceChildren(
-		p('This page shows what your key may see. The key is sent to this server alone, in a header, and is in no address.'),
+		p('This page shows what your key may see. The key is sent to this server alone, and stands in no address.'),
 		h('form', { 'data-do': 'key', class: 'narrow', autocomplete: 'off', novalidate: true },
 			field('API key', h('input', { type: 'password', name: 'key', id: 'key', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none', 'aria-invalid': error ? 'true' : null, 'aria-describedby': error ? 'key-error' : null })),
 			error && p({ id: 'key-error', class: 'bad' }, `✗ ${error}`),
@@ -885,7 +879,6 @@ function leave(why) {
 	say('good', why);
 }
 
-/// A browser may forbid a page to keep anything; then nothing is kept.
 function store(where, name, value) {
 	try {
 		if (value === undefined) return window[where].getItem(name);
