@@ -9,6 +9,7 @@ use aws_sdk_secretsmanager::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
 };
+use jiff::Timestamp;
 
 /// What a version is called until it is in force. One name for all: a change that failed leaves one version behind.
 const STAGE: &str = "CERTBRIDGE_KEYS";
@@ -35,6 +36,18 @@ impl AwsSecret {
         Ok(self.current().await?.0)
     }
 
+    /// Its text, and since when it holds that.
+    pub(crate) async fn read_dated(&self) -> Result<(String, Option<Timestamp>), KeysError> {
+        let (text, _, since) = self.current().await?;
+        Ok((text, since))
+    }
+
+    /// Makes it, where there is none.
+    pub(crate) async fn create(&self, text: String) -> Result<(), KeysError> {
+        let made = self.client.create_secret().name(&self.name).secret_string(text).send().await;
+        made.map(drop).map_err(|error| self.failed("CreateSecret", told(&error)))
+    }
+
     /// Puts in its place what `edit` makes of it, if it makes something else. Where somebody else's change comes in
     /// between, `edit` is asked again, with the newer text.
     pub(crate) async fn update(
@@ -42,7 +55,7 @@ impl AwsSecret {
         mut edit: impl FnMut(&str) -> Result<Option<String>, CliError> + Send,
     ) -> Result<(), CliError> {
         for _ in 0..TRIES {
-            let (text, version) = self.current().await?;
+            let (text, version, _) = self.current().await?;
             let Some(edited) = edit(&text)? else { return Ok(()) };
             if self.enforce(&self.put(edited).await?, &version).await? {
                 return Ok(());
@@ -51,15 +64,16 @@ impl AwsSecret {
         Err(KeysError::Contended { name: self.name.clone(), tries: TRIES }.into())
     }
 
-    /// The text in force, and its version.
-    async fn current(&self) -> Result<(String, String), KeysError> {
+    /// The text in force, its version, and since when there is that version.
+    async fn current(&self) -> Result<(String, String, Option<Timestamp>), KeysError> {
         let answer = self.client.get_secret_value().secret_id(&self.name).send().await;
         let secret = answer.map_err(|error| match error.code() {
             Some("ResourceNotFoundException") => self.missing(),
             _ => self.failed("GetSecretValue", told(&error)),
         })?;
+        let since = secret.created_date.and_then(|date| Timestamp::from_second(date.secs()).ok());
         match (secret.secret_string, secret.version_id) {
-            (Some(text), Some(version)) => Ok((text, version)),
+            (Some(text), Some(version)) => Ok((text, version, since)),
             _ => Err(self.missing()),
         }
     }
@@ -85,7 +99,7 @@ impl AwsSecret {
         }
         // What is refused, or not answered, may have been done at a try whose answer was lost.
         match self.current().await {
-            Ok((_, now)) if now == version => Ok(true),
+            Ok((_, now, _)) if now == version => Ok(true),
             Ok(_) if moved => Ok(false),
             _ => Err(KeysError::InDoubt { name: self.name.clone(), message: told(&error) }),
         }

@@ -67,9 +67,21 @@ pub enum CliError {
     /// A request of our own.
     #[error(transparent)]
     Http(#[from] reqwest::Error),
+    /// The audit trail.
+    #[error(transparent)]
+    Audit(#[from] crate::audit::AuditError),
+    /// What was to be erased, or held.
+    #[error(transparent)]
+    Erase(#[from] crate::erase::EraseError),
     /// A key to our API.
     #[error(transparent)]
     Keys(#[from] crate::keys::KeysError),
+    /// A secret that is to be seen or rotated.
+    #[error(transparent)]
+    Rotation(#[from] crate::secrets::SecretsError),
+    /// What was to be set up.
+    #[error(transparent)]
+    Init(#[from] crate::init::InitError),
     /// A destination that is to be connected.
     #[error(transparent)]
     Connect(#[from] crate::connect::ConnectError),

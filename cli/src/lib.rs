@@ -5,18 +5,23 @@
 #![recursion_limit = "256"]
 #![warn(missing_docs)]
 
+pub mod audit;
 mod aws_secret;
 pub mod batch;
 pub mod config;
 pub mod connect;
 pub mod demo;
+pub mod doctor;
+pub mod erase;
 pub mod error;
+pub mod init;
 pub mod keys;
 pub mod local;
 pub mod logs;
 pub mod mapping;
 pub mod place;
 pub mod probe;
+pub mod secrets;
 pub mod sign;
 pub mod source;
 pub mod subscriptions;

@@ -3,15 +3,20 @@
 
 use certbridge::{
     CliError, Options,
+    audit::{self, AuditCommand},
     batch::{self, BatchCommand},
     config::{self, ConfigCommand},
     connect::{self, ConnectCommand},
     demo,
+    doctor::{self, DoctorArgs},
+    init::{self, InitArgs},
+    erase::{self, EraseOptions},
     keys::{self, KeysCommand},
     local::{DEFAULT_DESTINATION, POLL_EVERY},
     logs,
     mapping::{self, MappingCommand},
     probe::{self, TestOptions},
+    secrets::{self, SecretsCommand},
     sign::sign_in_force,
     source::{self, SourceCommand},
     subscriptions::{self, SubscriptionsCommand},
@@ -79,15 +84,23 @@ enum Command {
         #[arg(long)]
         body: PathBuf,
     },
+    /// Take the audit trail out, and prove it offline
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Reconcile both sides now, and see how batches came out
     #[command(subcommand)]
     Batch(BatchCommand),
     /// See and change which definitions are in force
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Set up a bundle: keys, a look at everything, and the first event
+    Init(InitArgs),
+    Erase(EraseOptions),
     /// Let us in at a destination, and make what has to be there
     #[command(subcommand)]
     Connect(ConnectCommand),
+    /// Look at everything, and say how to mend what does not work
+    Doctor(DoctorArgs),
     /// See what definitions make of payloads
     #[command(subcommand)]
     Mapping(MappingCommand),
@@ -99,6 +112,9 @@ enum Command {
     /// Make, list and revoke the keys to the API
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// See how old the keys are and which still match, and rotate them
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Subscribe to a source's webhooks, where it has an API for that: Accredit and AccuLynx
     Subscriptions(SubscriptionsCommand),
 }
@@ -111,10 +127,15 @@ async fn main() -> ExitCode {
         // They say themselves what happened.
         Command::Demo { .. }
         | Command::Keys(_)
+        | Command::Audit(_)
         | Command::Batch(_)
         | Command::Config(_)
         | Command::Connect(_)
+        | Command::Doctor(_)
+        | Command::Init(_)
+        | Command::Erase(_)
         | Command::Mapping(_)
+        | Command::Secrets(_)
         | Command::Source(_)
         | Command::Subscriptions(_)
         | Command::Test(_) => "off",
@@ -148,13 +169,18 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
             // Beside the headers, so that those can be read by a script.
             writeln!(io::stderr(), "POST {}", signed.path)?;
         }
+        Command::Audit(command) => return audit::run(command, &env).await,
         Command::Batch(command) => return batch::run(command).await,
         Command::Config(command) => config::run(command, &env).await?,
+        Command::Erase(options) => return erase::run(options, &env).await,
         Command::Connect(command) => connect::run(command, &env).await?,
+        Command::Init(args) => return init::run(args, &env).await,
+        Command::Doctor(args) => return doctor::run(args, &env).await,
         Command::Mapping(command) => return mapping::run(command).await,
         Command::Source(command) => source::run(command)?,
         Command::Test(options) => return probe::run(options, &env).await,
         Command::Keys(command) => keys::run(command, &env).await?,
+        Command::Secrets(command) => secrets::run(command, &env).await?,
         Command::Subscriptions(command) => subscriptions::run(command, &env).await?,
     }
     Ok(ExitCode::SUCCESS)

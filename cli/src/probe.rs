@@ -68,6 +68,14 @@ pub struct TestOptions {
     place: Place,
 }
 
+impl TestOptions {
+    /// One of a source's samples, to be followed for a minute.
+    pub fn of(source: &str, url: Option<String>, place: Place) -> Self {
+        let (source, wait) = (source.to_owned(), 60);
+        Self { source, url, event_type: None, id: None, body: None, wait, json: false, place }
+    }
+}
+
 /// Why nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum TestError {

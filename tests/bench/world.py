@@ -77,13 +77,16 @@ class World:
             head["connection"] = "close"
         return status, head, json.dumps(answer).encode()
 
+    def secret(self, name):
+        return {"ARN": f"arn:aws:secretsmanager:us-east-1:000000000000:secret:{name}", "Name": name, "VersionId": "0" * 32,
+                "SecretString": self.secrets.get(name, SIGNING_KEY), "CreatedDate": 1.7e9}
+
     def called(self, operation, given):
         match operation:
             case "GetSecretValue":
-                name = given["SecretId"]
-                text = self.secrets.get(name, SIGNING_KEY)
-                return 200, {"ARN": f"arn:aws:secretsmanager:us-east-1:000000000000:secret:{name}", "Name": name,
-                             "VersionId": "0" * 32, "SecretString": text, "CreatedDate": 1.7e9}
+                return 200, self.secret(given["SecretId"])
+            case "BatchGetSecretValue":
+                return 200, {"SecretValues": [self.secret(name) for name in given["SecretIdList"]], "Errors": []}
             case "PutItem" if self.duplicates:
                 return 400, {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
                              "message": "The conditional request failed", "Item": given["Item"]}

@@ -16,12 +16,14 @@ mod faults;
 mod gateway;
 mod http;
 mod keys;
+mod operate;
 mod pending_age;
 mod polling;
 mod reconciliation;
 // It ends what it starts with signals.
 #[cfg(unix)]
 mod restart;
+mod rotation;
 mod seeded_drift;
 mod sources;
 mod support;

@@ -5,14 +5,18 @@ use crate::{
     breaker::accepted,
     support::record,
 };
+use certbridge_batch::{checkpoint, prove};
 use certbridge_sandbox::{Credential, Fault};
 use certbridge_sync::{
+    AuditRow,
     batches::BatchRequest,
+    checkpoint::{verify_history, verify_inclusion},
+    memory::MemoryStore,
     ports::{Inbox, Records, Runtime},
     reconcile::{Drift, Outcome, Verdict},
-    row::{InboxState, Lease},
+    row::{Commit, InboxState, Lease},
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -34,14 +38,11 @@ async fn a_first_import_is_a_batch_and_the_second_finds_nothing() {
     for form in ["csv", "html"] {
         assert!(world.app.archive.get(&format!("batches/second/report.{form}")).await.unwrap().is_some());
     }
-    // The second checkpoint names the first one.
-    let of = async |id: &str| {
-        let path = format!("checkpoints/accredible/{id}.json");
-        world.app.archive.get_json::<certbridge_sync::checkpoint::Stored>(&path).await.unwrap().unwrap()
-    };
-    let (first, second) = (of("first").await, of("second").await);
-    assert_eq!(second.unproven().previous, Some(first.unproven().hash()));
-    assert_eq!((first.unproven().size, second.unproven().size), (0, 230));
+    // A report names the newest checkpoint that there was.
+    assert_eq!(report.checkpoint, None);
+    let sealed = world.app.notary().make(&world.store, &world.clock).await.unwrap();
+    let (_, report) = world.run("third").await;
+    assert_eq!(report.checkpoint, Some(sealed.unproven().hash().to_string()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,19 +102,71 @@ async fn drift_of_every_kind_is_found_explained_and_repaired() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_trail_that_shrank_is_in_the_report() {
-    let world = Batches::with(40).await;
-    world.forced("import").await;
-    world.run("before").await;
+#[tokio::test]
+async fn one_checkpoint_covers_all_kinds_and_sources() {
+    let world = Batches::with(0).await;
+    let keys = ["customer#acculynx#1", "invoice#acculynx#1", "location#acculynx#2", "certificate#accredit#1"];
+    let notary = world.app.notary();
+    let mut made = Vec::new();
+    for (round, key) in keys.iter().enumerate() {
+        audited(&world.store, key, world.clock.now()).await;
+        // Only claimed: there is nothing to remember of it.
+        let lease = Lease { owner: "somebody".to_owned(), until: world.clock.now() };
+        world.store.claim(&format!("location#x#{round}").parse().unwrap(), &lease, world.clock.now()).await.unwrap();
+        made.push(notary.make(&world.store, &world.clock).await.unwrap());
+    }
+    let sizes: Vec<_> = made.iter().map(|made| (made.unproven().number, made.unproven().size)).collect();
+    assert_eq!(sizes, [(1, 1), (2, 2), (3, 3), (4, 4)]);
+    assert_eq!(verify_history(&made, &[], None).unwrap().length, 4);
+    for key in keys {
+        let sealed = prove(&world.app.checkpoints, 4, &key.parse().unwrap()).await.unwrap().unwrap();
+        verify_inclusion(&sealed.inclusion.unwrap(), sealed.checkpoint.unproven()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_refused_if_the_trail_shrank_and_never_written_over_another() {
+    let world = Batches::with(0).await;
+    audited(&world.store, "customer#acculynx#1", world.clock.now()).await;
+    let first = world.app.notary().make(&world.store, &world.clock).await.unwrap();
     // The same history, and tables that hold nothing.
-    let mut other = Batches::with(40).await;
-    other.app.archive = world.app.archive.clone();
-    other.clock.set(world.clock.now());
-    let (summary, report) = other.run("after").await;
-    assert_eq!((summary.verdict, &report.checkpoint), (Verdict::NeedsPerson, &None));
-    assert!(report.remarks.iter().any(|remark| remark.starts_with("audit checkpoint:")), "{:?}", report.remarks);
-    assert_eq!(report.totals.repaired, 40, "the rest of the batch is done all the same");
+    let error = world.app.notary().make(&MemoryStore::new(), &world.clock).await.unwrap_err();
+    assert!(error.to_string().starts_with("audit checkpoint:") && error.name() == "Refused", "{error}");
+    let archive = &world.app.checkpoints;
+    assert_eq!(checkpoint::latest(archive).await.unwrap().as_ref(), Some(&first));
+    // A note that was lost, or never written, makes no second beginning.
+    for note in ["", "{}"] {
+        archive.put("checkpoints/latest.json", note).await.unwrap();
+        assert!(world.app.notary().make(&world.store, &world.clock).await.is_err(), "what is no note is no beginning");
+    }
+    archive.put_json("checkpoints/latest.json", &first).await.unwrap();
+    let second = world.app.notary().make(&world.store, &world.clock).await.unwrap();
+    archive.put_json("checkpoints/latest.json", &first).await.unwrap();
+    assert_eq!(checkpoint::latest(archive).await.unwrap(), Some(second));
+}
+
+/// Puts one audit row on a record.
+async fn audited(store: &MemoryStore, key: &str, now: Timestamp) {
+    let lease = Lease { owner: "somebody".to_owned(), until: now + SignedDuration::from_hours(1) };
+    let claim = store.claim(&key.parse().unwrap(), &lease, now).await.unwrap();
+    let mut audit: AuditRow = serde_json::from_value(json!({
+        "record": key, "sequence": 1, "fence": claim.fence, "time": now, "actor": {"type": "reconciliation"},
+        "cause": {"type": "batch", "id": "b"}, "action": "none", "outcome": "unchanged", "changes": [], "plan": "p",
+        "destination_request_id": null, "previous_hash": claim.row.audit.hash, "hash": ""
+    }))
+    .unwrap();
+    audit.hash = audit.expected_hash();
+    let commit = Commit {
+        claim: &claim,
+        state: None,
+        husk: None,
+        hold: false,
+        fetched_at: None,
+        salt: "salt",
+        audit: &audit,
+        settle: None,
+    };
+    store.commit(&commit).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -409,6 +409,8 @@ pub(crate) async fn a_commit_writes_record_trail_and_event(store: impl Subject) 
         audit: audit.head(),
         salt: Some("salt".into()),
         state: Some(state),
+        husk: None,
+        hold: false,
     };
     assert_eq!(store.read(&key).await, Ok(Some(committed)));
     assert_eq!(store.trail(&key).await, [audit]);

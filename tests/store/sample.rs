@@ -145,11 +145,20 @@ pub(crate) fn commit<'a>(
     audit: &'a AuditRow,
     settle: Option<Settle<'a>>,
 ) -> Commit<'a> {
-    Commit { claim, state, fetched_at: state.map(|_| precisely(1)), salt: "salt", audit, settle }
+    Commit {
+        claim,
+        state,
+        husk: None,
+        hold: false,
+        fetched_at: state.map(|_| precisely(1)),
+        salt: "salt",
+        audit,
+        settle,
+    }
 }
 
 pub(crate) fn settle(key: &EventKey, attempt: u32) -> Option<Settle<'_>> {
-    Some(Settle { key, attempt, must_push: false, outcome: "synced", expires_at: at(86_400) })
+    Some(Settle { key, attempt, must_push: false, outcome: "synced", expires_at: Some(at(86_400)) })
 }
 
 pub(crate) fn batch_id(id: &str) -> BatchId {

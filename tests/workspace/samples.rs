@@ -97,6 +97,7 @@ fn every_sample_has_a_test() {
         "events/authorizer/no-key.json",
         "events/authorizer/x-api-key.json",
         "events/batch-sync/begin.json",
+        "events/batch-sync/checkpoint.json",
         "events/batch-sync/poll.json",
         "events/notify/stream.json",
         "events/sync-certificate/dry-run.json",
@@ -208,6 +209,7 @@ fn a_batch_begins_and_a_poll_is_made() {
     let certbridge_batch::Task::Begin(start) = task else { panic!("{task:?}") };
     assert_eq!((start.input.source.as_deref(), start.input.batch_id), (Some("accredible"), None));
     assert_eq!(sample("batch-sync/poll.json"), json!({"task": "poll"}));
+    assert_eq!(sample("batch-sync/checkpoint.json"), json!({"task": "checkpoint"}));
 }
 
 /// The secret `api-keys`, as the samples' README gives it.

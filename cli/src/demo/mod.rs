@@ -235,6 +235,7 @@ fn audit_cells(key: &RecordKey, row: &AuditRow) -> [String; 7] {
         Cause::Request { .. } => "a request".to_owned(),
         Cause::Recovery { .. } => "a recovery".to_owned(),
         Cause::Batch { .. } => "a batch".to_owned(),
+        Cause::Command { .. } => "a command".to_owned(),
     };
     let told = if row.action == Action::Pushed { "yes" } else { "no" };
     [

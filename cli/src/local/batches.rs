@@ -7,6 +7,9 @@ use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
+/// How often a checkpoint is made.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(24 * 3600);
+
 /// Runs the batches that are asked for, first of all those that another process has left unfinished. They queue up for
 /// their turn by themselves.
 pub(super) async fn batch_driver(functions: Arc<Functions>, mut starts: Starts) {
@@ -42,6 +45,19 @@ pub(super) async fn poll_driver(functions: Arc<Functions>, every: Duration) {
         let polled = batch_sync::handle(&functions.batch_sync, json!({"task": "poll"}), &request_id, ends_at).await;
         if let Err(error) = polled {
             tracing::error!(%error, "not polled");
+        }
+    }
+}
+
+/// Makes the audit's checkpoints, one a day, as the schedule does on AWS; `certbridge audit checkpoint` makes one now.
+pub(super) async fn checkpoint_driver(functions: Arc<Functions>) {
+    loop {
+        tokio::time::sleep(CHECKPOINT_EVERY).await;
+        let request_id = format!("{:032x}", functions.runtime.random());
+        let ends_at = functions.runtime.now() + INVOCATION.saturating_mul(10);
+        let made = batch_sync::handle(&functions.batch_sync, json!({"task": "checkpoint"}), &request_id, ends_at).await;
+        if let Err(error) = made {
+            tracing::error!(%error, "no checkpoint");
         }
     }
 }

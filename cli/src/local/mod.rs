@@ -142,7 +142,7 @@ impl Local {
         let functions = Arc::new(functions);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let announced = tables::Announced::new(&data, &database.endpoint(), &url)?;
+        let announced = tables::Announced::new(&data, &database.endpoint(), &url, &env)?;
         let streams = aws_sdk_dynamodbstreams::Client::from_conf(streams_config(&database));
         let reader = StreamReader::new(streams, stream_arn, data.file("stream.json"));
         let (stop, stopped) = watch::channel(false);
@@ -153,6 +153,7 @@ impl Local {
         tasks.spawn(until(&stopped, refresh_driver(Arc::clone(&functions))));
         tasks.spawn(until(&stopped, batches::batch_driver(Arc::clone(&functions), starts)));
         tasks.spawn(until(&stopped, batches::poll_driver(Arc::clone(&functions), options.poll_every)));
+        tasks.spawn(until(&stopped, batches::checkpoint_driver(Arc::clone(&functions))));
         tasks.spawn(serve(listener, functions, stopped));
         Ok(Self { url, store, sandbox, data, archive, _announced: announced, database, stop, tasks })
     }
@@ -216,7 +217,12 @@ async fn functions(
     };
     definitions::report(&in_force().current(), &metrics("webhook"));
     let signer = batch_sync::signer(secrets.audit().await?.as_ref())?;
-    let batches = BatchSync { engine: start("batch-sync").await?, archive: archive.clone(), signer };
+    let batches = BatchSync {
+        engine: start("batch-sync").await?,
+        archive: archive.clone(),
+        checkpoints: archive.clone(),
+        signer,
+    };
     Ok(Functions {
         batch_sync: batch_sync::App { batches, metrics: metrics("batch-sync") },
         api: Api {
@@ -225,6 +231,7 @@ async fn functions(
             store: store.clone(),
             queue: queue.clone(),
             executions,
+            checkpoints: archive.clone(),
             archive,
             runtime: SystemRuntime,
             metrics: metrics("api"),
@@ -249,7 +256,7 @@ async fn functions(
 }
 
 /// The archive in a folder.
-fn archive(folder: &Path) -> Result<Archive, CliError> {
+pub(crate) fn archive(folder: &Path) -> Result<Archive, CliError> {
     let absolute = std::path::absolute(folder).map_err(CliError::file(folder))?;
     let url = reqwest::Url::from_directory_path(&absolute);
     let url = url.map_err(|()| ArchiveError::Address(format!("{} is no folder", folder.display())))?;

@@ -5,10 +5,13 @@ use super::{DataFolder, data::write_private, dynamodb_config};
 use crate::CliError;
 use aws_sdk_dynamodb::Client;
 use certbridge_mapping::Definitions;
+use certbridge_platform::Env;
 use certbridge_sandbox::dynamodb::EmbeddedDynamoDb;
 use certbridge_store::{DynamoStore, Tables, schema};
 use certbridge_sync::in_force::Control;
+use serde_json::json;
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -21,6 +24,8 @@ pub(super) const DATABASE: &str = "dynamodb.sqlite";
 const ADDRESS: &str = "dynamodb";
 /// Where it serves the bundle.
 const URL: &str = "url";
+/// The variables that name its providers.
+const PROVIDERS: &str = "providers.json";
 /// How the local tables' names begin.
 pub(super) const PREFIX: &str = "certbridge-";
 /// How long another process may hold the folder without serving its tables: an `up` that starts or stops, or another
@@ -114,23 +119,37 @@ async fn served(folder: &Path) -> Option<DynamoStore> {
     Some(DynamoStore::new(client, tables))
 }
 
+/// Whether an `up` runs on a folder.
+pub async fn serves(folder: &Path) -> bool {
+    served(folder).await.is_some()
+}
+
 /// Where an `up` that runs on a folder serves the bundle.
 pub fn served_at(folder: &Path) -> Option<String> {
     Some(fs::read_to_string(folder.join(URL)).ok()?.trim().to_owned())
 }
 
-/// The notes of where an `up` serves its tables and itself. They are gone when this is dropped.
-pub(super) struct Announced([PathBuf; 2]);
+/// The variables by which an `up` that runs on a folder finds its providers: `DESTINATION`, and `.._URL`.
+pub fn providers_of(folder: &Path) -> Option<BTreeMap<String, String>> {
+    serde_json::from_slice(&fs::read(folder.join(PROVIDERS)).ok()?).ok()
+}
+
+/// The notes of where an `up` serves its tables and itself, and where its providers are. They are gone when this is
+/// dropped.
+pub(super) struct Announced([PathBuf; 3]);
 
 impl Announced {
-    pub(super) fn new(data: &DataFolder, endpoint: &str, url: &str) -> Result<Self, CliError> {
+    pub(super) fn new(data: &DataFolder, endpoint: &str, url: &str, env: &Env) -> Result<Self, CliError> {
         let note = |name: &str, text: &str| {
             let path = data.file(name);
             write_private(&path, format!("{text}\n").as_bytes()).map(|()| path)
         };
         // The tables last: where they are found, the rest is.
+        let mut providers = env.ending_with("_URL");
+        providers.extend(env.get("DESTINATION").map(|name| ("DESTINATION".to_owned(), name)));
+        let providers = note(PROVIDERS, &json!(providers).to_string())?;
         let url = note(URL, url)?;
-        Ok(Self([note(ADDRESS, endpoint)?, url]))
+        Ok(Self([note(ADDRESS, endpoint)?, url, providers]))
     }
 }
 

@@ -78,7 +78,8 @@ pub fn compare(
     let mut newest: BTreeMap<RecordKey, Payload> = BTreeMap::new();
     for (file, body) in files {
         let read = match kind {
-            Some(kind) => document_key(new, kind, &body).ok_or_else(|| MappingError::no_kind(new, kind))?
+            Some(kind) => document_key(new, kind, &body)
+                .ok_or_else(|| MappingError::no_kind(new, kind))?
                 .map(|key| (key, Operation::Updated, None))
                 .map_err(|problems| problems.to_string()),
             None => read_event(new, &body, now),

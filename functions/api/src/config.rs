@@ -19,6 +19,8 @@ pub struct Config {
     pub state_machine_arn: String,
     /// `REPORTS_URL`: where the archive is, `s3://bucket/prefix` or `file:///folder`.
     pub reports_url: String,
+    /// `CHECKPOINTS_URL`: where checkpoints are kept, if not with the reports.
+    pub checkpoints_url: Option<String>,
     /// `AWS_ENDPOINT_URL`, for the archive's bucket too.
     pub endpoint: Option<String>,
 }
@@ -39,6 +41,7 @@ impl Config {
             secret_prefix: vars.parsed("SECRET_PREFIX", DEFAULT_SECRET_PREFIX.to_owned()),
             state_machine_arn: vars.required("STATE_MACHINE_ARN"),
             reports_url: vars.required("REPORTS_URL"),
+            checkpoints_url: vars.optional("CHECKPOINTS_URL"),
             endpoint: vars.url("AWS_ENDPOINT_URL"),
         };
         let known = ["s3://", "file:///"].iter().any(|scheme| config.reports_url.starts_with(scheme));

@@ -61,10 +61,8 @@ impl<S: Tables, Q: RetryQueue, E: Executions, T: Runtime> Api<S, Q, E, T> {
         let definitions = self.definitions.current();
         let named = path_parameter(request, "source").unwrap_or_default();
         let source = definitions.source(named).map_or(named, |source| &source.name);
-        let key = EventKey {
-            source: source.to_owned(),
-            id: path_parameter(request, "id").unwrap_or_default().to_owned(),
-        };
+        let key =
+            EventKey { source: source.to_owned(), id: path_parameter(request, "id").unwrap_or_default().to_owned() };
         let row = replay(&self.store, &self.queue, &definitions, &key, owner, self.runtime.now()).await?;
         tracing::info!(source, event_id = key.id, owner, attempt = row.attempt, "an event is run again");
         self.metrics.count("Replayed", &[("Source", source)]);

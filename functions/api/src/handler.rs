@@ -43,6 +43,8 @@ pub struct Api<S, Q, E, T> {
     pub executions: E,
     /// Where the records that callers give are kept, and reports.
     pub archive: Archive,
+    /// Where the audit's checkpoints are kept.
+    pub checkpoints: Archive,
     /// Time and randomness.
     pub runtime: T,
     /// The counters.
@@ -146,15 +148,15 @@ impl Refused {
             Self::Unauthorized => Problem::new(ProblemType::Unauthorized),
             Self::UnknownRoute | Self::UnknownBatch | Self::UnknownRecord => Problem::new(ProblemType::NotFound),
             Self::NotReplayed(why) => match why {
-                NotReplayed::Unknown => Problem::new(ProblemType::NotFound).detail("There is no such event, or no more."),
+                NotReplayed::Unknown => {
+                    Problem::new(ProblemType::NotFound).detail("There is no such event, or no more.")
+                }
                 NotReplayed::Unreadable(problems) => Problem::new(ProblemType::Unmappable)
                     .detail("It cannot be read by the definition in force.")
                     .errors(problems.clone()),
                 NotReplayed::Ignored => Problem::new(ProblemType::Unmappable)
                     .detail("Its type is not synced, says the definition in force."),
-                _ => Problem::new(ProblemType::Conflict)
-                    .detail("The event has moved on meanwhile.")
-                    .retry_after(SOON),
+                _ => Problem::new(ProblemType::Conflict).detail("The event has moved on meanwhile.").retry_after(SOON),
             },
             Self::UnknownSource => Problem::new(ProblemType::UnknownSource),
             Self::BodyTooLarge { limit, .. } => {
@@ -216,6 +218,7 @@ impl<S: Tables, Q: RetryQueue, E: Executions, T: Runtime> Api<S, Q, E, T> {
             "GET /certificates/{id}/history" | "GET /records/{kind}/{source}/{id}/history" => {
                 self.history(request).await
             }
+            "GET /audit/checkpoints" => self.checkpoints(request).await,
             "GET /summary" => self.summary().await,
             "GET /events" => self.events(request).await,
             "POST /events/{source}/{id}/replay" => self.replay(request, owner).await,

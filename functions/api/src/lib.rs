@@ -2,6 +2,7 @@
 //! is `docs/openapi.yaml`.
 #![warn(missing_docs)]
 
+mod checkpoints;
 mod config;
 mod cursor;
 mod events;

@@ -25,6 +25,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let queue = SqsRetryQueue::new(aws_sdk_sqs::Client::new(&sdk), config.retry_queue_url);
     let executions = SfnExecutions::new(aws_sdk_sfn::Client::new(&sdk), config.state_machine_arn);
     let archive = Archive::open(&config.reports_url, config.endpoint.as_deref())?;
+    let checkpoints = config.checkpoints_url.as_ref().unwrap_or(&config.reports_url);
+    let checkpoints = Archive::open(checkpoints, config.endpoint.as_deref())?;
     let metrics = Metrics::new(NAMESPACE, "api", SystemRuntime);
     let secrets = Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime);
 
@@ -39,6 +41,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         queue,
         executions,
         archive,
+        checkpoints,
         runtime: SystemRuntime,
         metrics,
         cursors: Cursors::new(key?),

@@ -62,10 +62,10 @@ impl<S: Tables, Q: RetryQueue, E: Executions, T: Runtime> Api<S, Q, E, T> {
         let destination = definitions.destination(&self.destination);
         let plan = |source: &Arc<_>| Some(Plan::new(Arc::clone(source), Arc::clone(destination?)));
         let plans = definitions.sources().filter_map(plan).map(|plan| shown(&plan)).collect();
-        let broken = definitions.errors().iter().map(|error| Broken {
-            file: error.file.clone(),
-            reason: error.faults.join("; "),
-        });
+        let broken = definitions
+            .errors()
+            .iter()
+            .map(|error| Broken { file: error.file.clone(), reason: error.faults.join("; ") });
         let broken = broken.collect();
         Answer::json(200, &Mappings { destination: &self.destination, plans, broken })
     }

@@ -26,6 +26,8 @@ pub(crate) struct ShownRecord {
     plan_in_force: bool,
     in_progress: bool,
     in_doubt: bool,
+    erased: bool,
+    held: bool,
     audit: AuditHead,
 }
 
@@ -53,6 +55,8 @@ impl ShownRecord {
             plan_in_force: state.zip(plan).is_some_and(|(state, plan)| state.plan == *plan.version()),
             in_progress,
             in_doubt: !in_progress && row.fence != row.clean_fence,
+            erased: row.husk.is_some(),
+            held: row.hold,
             audit: row.audit.clone(),
         }
     }

@@ -7,8 +7,10 @@ use certbridge_wiring::EngineConfig;
 pub struct Config {
     /// Those of every function with an engine.
     pub engine: EngineConfig,
-    /// `REPORTS_URL`: where manifests, reports and checkpoints are kept.
+    /// `REPORTS_URL`: where manifests and reports are kept.
     pub reports_url: String,
+    /// `CHECKPOINTS_URL`: where checkpoints are kept, if not with the reports.
+    pub checkpoints_url: String,
     /// `AWS_ENDPOINT_URL`, for the bucket too.
     pub endpoint: Option<String>,
 }
@@ -19,9 +21,11 @@ impl Config {
         let engine = EngineConfig::read(env);
         let mut vars = env.reader();
         let reports_url = vars.required("REPORTS_URL");
+        let checkpoints_url = vars.optional("CHECKPOINTS_URL");
         let endpoint = vars.url("AWS_ENDPOINT_URL");
         let own = vars.finish();
-        Ok(Self { engine: engine?, reports_url, endpoint: own.map(|()| endpoint)? })
+        let checkpoints_url = checkpoints_url.unwrap_or_else(|| reports_url.clone());
+        Ok(Self { engine: engine?, reports_url, checkpoints_url, endpoint: own.map(|()| endpoint)? })
     }
 }
 

@@ -1,13 +1,14 @@
 use certbridge_batch::{BatchSync, Ended, Tables, Task, TaskError};
 use certbridge_platform::{Metrics, metrics::Unit};
 use certbridge_sync::{
+    checkpoint::{Checkpoint, Heads},
     poll::PollMarks,
     ports::{Destination, RetryQueue, Runtime, Sources},
     reconcile::Verdict,
 };
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::Diagnostic;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracing::Instrument;
 
 /// What is kept of an invocation's time to end a poll's last page.
@@ -54,7 +55,7 @@ pub async fn handle<S, R, D, Q, T>(
     ends_at: Timestamp,
 ) -> Result<Value, Failed>
 where
-    S: Tables + PollMarks,
+    S: Tables + PollMarks + Heads,
     R: Sources,
     D: Destination,
     Q: RetryQueue,
@@ -64,6 +65,10 @@ where
     if name == "poll" {
         let span = tracing::info_span!("poll", request_id);
         return Ok(app.poll(ends_at - RESERVE).instrument(span).await);
+    }
+    if name == "checkpoint" {
+        let span = tracing::info_span!("checkpoint", request_id);
+        return app.checkpoint().instrument(span).await;
     }
     let batch = event["batch"]["id"].as_str().unwrap_or_default().to_owned();
     let span = tracing::info_span!("task", request_id, task = name, batch);
@@ -89,6 +94,20 @@ where
     }
     .instrument(span)
     .await
+}
+
+impl<S: Heads, R, D, Q, T: Runtime> App<S, R, D, Q, T> {
+    /// Makes the audit's next checkpoint. One that is refused is an error of the function, and so an alarm.
+    async fn checkpoint(&self) -> Result<Value, Failed> {
+        let engine = &self.batches.engine;
+        let stored = self.batches.notary().make(&engine.store, &engine.runtime).await.inspect_err(|error| {
+            tracing::error!(%error, kind = error.name(), "no checkpoint");
+        })?;
+        let Checkpoint { number, size, rows, .. } = stored.unproven();
+        tracing::info!(number, records = size, rows, hash = %stored.unproven().hash(), "a checkpoint was made");
+        self.metrics.emit(&[("CheckpointMade", 1.0, Unit::Count)], &[]);
+        Ok(json!({"number": number, "size": size, "rows": rows, "hash": stored.unproven().hash()}))
+    }
 }
 
 impl<S, R, D, Q, T> App<S, R, D, Q, T> {

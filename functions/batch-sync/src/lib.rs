@@ -1,5 +1,5 @@
-//! The tasks of a batch, as the state machine asks for them, one an invocation; and, every few minutes, the polls of
-//! sources that send no events.
+//! The tasks of a batch, as the state machine asks for them, one an invocation; every few minutes, the polls of sources
+//! that send no events; and, every night, the audit's checkpoint.
 #![warn(missing_docs)]
 
 mod config;

@@ -21,16 +21,18 @@ const UNTOLD: SignedDuration = SignedDuration::from_mins(5);
 async fn main() -> Result<(), Error> {
     let env = Env::process();
     logs::init(&env);
-    let Config { engine: config, reports_url, endpoint } = Config::read(&env)?;
+    let Config { engine: config, reports_url, checkpoints_url, endpoint } = Config::read(&env)?;
     let sdk = aws::function_config(&env)?;
     let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables);
     let queue = SqsRetryQueue::new(aws_sdk_sqs::Client::new(&sdk), config.retry_queue_url);
-    let secrets = Arc::new(Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime));
     let metrics = Metrics::new(NAMESPACE, "batch-sync", SystemRuntime);
+    let secrets = Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime);
+    let secrets = Arc::new(secrets.telling(metrics.clone()));
     let archive = Archive::open(&reports_url, endpoint.as_deref())?;
+    let checkpoints = Archive::open(&checkpoints_url, endpoint.as_deref())?;
     let engine = engine(&env, config.destination, store, Arc::clone(&secrets), queue, &metrics, REFRESH).await?;
     let signer = signer(secrets.audit().await?.as_ref())?;
-    let app = &App { batches: BatchSync { engine, archive, signer }, metrics };
+    let app = &App { batches: BatchSync { engine, archive, checkpoints, signer }, metrics };
 
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let ends_at = http::ends_at(&event.context).unwrap_or_else(|| SystemRuntime.now() + UNTOLD);

@@ -19,10 +19,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Answers with the destination's locations. That our key may not see them is an answer, too: it says which permission
 /// to ask for.
-pub(crate) async fn locations<S, R, D: Destination, Q, T>(
-    engine: &Engine<S, R, D, Q, T>,
-    request: &Request,
-) -> Answer {
+pub(crate) async fn locations<S, R, D: Destination, Q, T>(engine: &Engine<S, R, D, Q, T>, request: &Request) -> Answer {
     if owner(request).is_none() {
         return Problem::new(ProblemType::Unauthorized).into();
     }

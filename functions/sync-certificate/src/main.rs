@@ -17,8 +17,9 @@ async fn main() -> Result<(), lambda_http::Error> {
     let sdk = aws::function_config(&env)?;
     let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables);
     let queue = SqsRetryQueue::new(aws_sdk_sqs::Client::new(&sdk), config.retry_queue_url);
-    let secrets = Arc::new(Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime));
     let metrics = Metrics::new(NAMESPACE, "sync-certificate", SystemRuntime);
+    let secrets = Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime);
+    let secrets = Arc::new(secrets.telling(metrics.clone()));
     let engine = engine(&env, config.destination, store, secrets, queue, &metrics, REFRESH).await?;
     let app = &SyncCertificate { engine, metrics };
     http::serve(async move |request| {

@@ -22,8 +22,9 @@ async fn main() -> Result<(), lambda_http::Error> {
     let config = Config::read(&env)?;
     let sdk = aws::function_config(&env)?;
     let inbox = DynamoStore::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables);
-    let secrets = Arc::new(Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime));
     let metrics = Metrics::new(NAMESPACE, "webhook", SystemRuntime);
+    let secrets = Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime);
+    let secrets = Arc::new(secrets.telling(metrics.clone()));
 
     // One read opens the connection to DynamoDB, and the secrets are fetched meanwhile.
     let names: Vec<_> = Definitions::built_in().sources().map(|source| source.secret_name()).collect();

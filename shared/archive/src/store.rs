@@ -1,9 +1,9 @@
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{
-    Attribute, Attributes, Certificate, ClientOptions, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions,
-    WriteMultipart, aws::AmazonS3, aws::AmazonS3Builder, local::LocalFileSystem, memory::InMemory, path::Path,
-    signer::Signer,
+    Attribute, Attributes, Certificate, ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
+    PutOptions, WriteMultipart, aws::AmazonS3, aws::AmazonS3Builder, local::LocalFileSystem, memory::InMemory,
+    path::Path, signer::Signer,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
@@ -164,6 +164,16 @@ impl Archive {
         self.put(path, line(path, value)?).await
     }
 
+    /// Writes an object of JSON where there is none. `false` if there is one, which is left alone.
+    pub async fn put_new_json(&self, path: &str, value: &impl Serialize) -> Result<bool, ArchiveError> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::from(self.attributes(path)) };
+        match self.store.put_opts(&self.at(path), line(path, value)?.into(), options).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Reads an object of JSON; `None` if there is none.
     pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ArchiveError> {
         let Some(content) = self.get(path).await? else { return Ok(None) };
@@ -267,8 +277,12 @@ mod tests {
             archive.put("ab", "other").await.unwrap();
             assert_eq!(archive.get("a/b").await.unwrap().unwrap(), "two");
             assert_eq!(archive.get_json::<Vec<u8>>("a/c d#").await.unwrap(), Some(vec![1, 2]));
+            assert!(!archive.put_new_json("a/c d#", &[3]).await.unwrap());
+            assert!(archive.put_new_json("c", &[3]).await.unwrap());
+            assert_eq!(archive.get_json::<Vec<u8>>("a/c d#").await.unwrap(), Some(vec![1, 2]));
+            assert_eq!(archive.get_json::<Vec<u8>>("c").await.unwrap(), Some(vec![3]));
             assert_eq!(archive.list("a").await.unwrap().len(), 2);
-            assert_eq!(archive.list("").await.unwrap().len(), 3);
+            assert_eq!(archive.list("").await.unwrap().len(), 4);
             assert_eq!(archive.list("none").await.unwrap(), Vec::<String>::new());
             assert!(archive.link("a/b", Duration::from_secs(60)).await.unwrap().is_none());
             let error = archive.get_json::<u8>("a/b").await.unwrap_err();

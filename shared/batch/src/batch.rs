@@ -1,4 +1,7 @@
-use crate::task::{Batch, Task, Walk, Walks};
+use crate::{
+    Notary,
+    task::{Batch, Task, Walk, Walks},
+};
 use certbridge_archive::{Archive, ArchiveError};
 use certbridge_mapping::{Plan, RecordId, RecordKey};
 use certbridge_sync::{
@@ -22,6 +25,8 @@ pub struct BatchSync<S, R, D, Q, T> {
     pub engine: Engine<S, R, D, Q, T>,
     /// Where manifests and reports are kept.
     pub archive: Archive,
+    /// Where checkpoints are kept.
+    pub checkpoints: Archive,
     /// What signs checkpoints; without, they are not signed.
     pub signer: Option<Signer>,
 }
@@ -123,6 +128,11 @@ impl Task {
 }
 
 impl<S, R, D, Q, T> BatchSync<S, R, D, Q, T> {
+    /// What makes checkpoints.
+    pub fn notary(&self) -> Notary<'_> {
+        Notary { work: &self.archive, checkpoints: &self.checkpoints, signer: self.signer.as_ref() }
+    }
+
     pub(crate) fn plan(&self, source: &str) -> Result<Arc<Plan>, TaskError> {
         let plan = self.engine.plans.of(source);
         plan.ok_or_else(|| TaskError::Refused(format!("no source {source} is in force")))

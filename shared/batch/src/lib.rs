@@ -13,7 +13,7 @@
 
 mod batch;
 mod begin;
-mod checkpoint;
+pub mod checkpoint;
 mod compare;
 mod list;
 mod repair;
@@ -22,7 +22,7 @@ mod task;
 mod upsert;
 
 pub use batch::{BatchSync, Tables, TaskError, handle};
-pub use checkpoint::{Sealed, prove};
+pub use checkpoint::{Notary, Sealed, prove};
 pub use repair::REPAIR_CONCURRENCY;
 pub use report::REPORT_LINK_LASTS;
 pub use task::{

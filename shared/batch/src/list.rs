@@ -308,7 +308,6 @@ fn own_row(row: RecordRow, read_at: Timestamp, now: Timestamp, waiting: Option<I
         fetched_at: row.fetched_at,
         state,
         waiting,
-        audit: row.audit,
         of_another: false,
     }
 }

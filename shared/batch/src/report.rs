@@ -3,6 +3,7 @@
 use crate::{
     BatchSync, Tables, TaskError,
     begin::ascii,
+    checkpoint,
     compare::Comparison,
     task::{Batch, Decision, Ended, Mail, Walk, Walks},
 };
@@ -84,19 +85,9 @@ where
             destination: side(&walks.destination),
             own: side(&walks.own).unwrap_or_else(Side::default),
         };
-        let mut to_decide = decision.remarks.clone();
-        let checkpoint = match self.checkpoint(batch, walks).await {
-            Ok(checkpoint) => checkpoint,
-            // Something of the audit trail is gone: the very night on which there must be a report.
-            Err(TaskError::Refused(fault)) => {
-                tracing::error!(fault, "no checkpoint");
-                to_decide.push(fault);
-                None
-            }
-            Err(error) => return Err(error),
-        };
+        let checkpoint = checkpoint::latest(&self.checkpoints).await?;
         let verdict = match tally.verdict(&coverage, batch.dry_run) {
-            Verdict::Repaired | Verdict::Clean if !to_decide.is_empty() => Verdict::NeedsPerson,
+            Verdict::Repaired | Verdict::Clean if !decision.remarks.is_empty() => Verdict::NeedsPerson,
             verdict => verdict,
         };
         let listed = if batch.mode == Mode::Reconcile { walks.remarks() } else { Vec::new() };
@@ -113,7 +104,7 @@ where
             finished_at: self.engine.runtime.now(),
             dry_run: batch.dry_run,
             verdict,
-            remarks: to_decide.into_iter().chain(listed).collect(),
+            remarks: decision.remarks.iter().cloned().chain(listed).collect(),
             coverage,
             totals: tally.totals,
             by_location: tally.by_location,

@@ -113,9 +113,8 @@ pub fn document_key(plan: &Plan, kind: Kind, body: &[u8]) -> Option<Result<Recor
         let id = id.map_or(Ok(Value::Null), |field| field.value).map_err(Problems::one)?;
         let shape = crate::Shape::of(Some(&id));
         let id = id.as_str().unwrap_or_default().parse();
-        let id = id.map_err(|error: InvalidId| {
-            Problems::one(Problem::new(kind.id_field(), shape, error.to_string()))
-        })?;
+        let id =
+            id.map_err(|error: InvalidId| Problems::one(Problem::new(kind.id_field(), shape, error.to_string())))?;
         Ok(RecordKey { kind, source: name.clone(), id })
     });
     Some(read)

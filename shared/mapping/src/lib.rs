@@ -14,8 +14,8 @@
 //! an item of a listing that we asked for, which becomes an event without a delivery (polled.rs).
 #![warn(missing_docs)]
 
-mod decimal;
 pub mod check;
+mod decimal;
 pub mod definition;
 pub mod destination;
 pub mod digest;

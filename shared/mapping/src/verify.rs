@@ -10,7 +10,7 @@ mod signing;
 mod standard_webhooks;
 mod token;
 
-pub use keys::Keys;
+pub use keys::{Keys, key_id};
 pub use signing::{KeyPair, SignError};
 
 use crate::definition::SourceDefinition;

@@ -17,7 +17,9 @@ use tracing::Instrument;
 pub use answer::{Answer, GatewayResponse};
 pub use lambda_http::Request;
 pub use problem::{Problem, ProblemType};
-pub use request::{deadline, ends_at, headers, key_id, owner, path_parameter, query_parameter, request_id, route, source_ip};
+pub use request::{
+    deadline, ends_at, headers, key_id, owner, path_parameter, query_parameter, request_id, route, source_ip,
+};
 
 /// Serves a function's requests until Lambda ends it.
 pub async fn serve<H, F>(handler: H) -> Result<(), lambda_http::Error>

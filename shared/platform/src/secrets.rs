@@ -6,11 +6,17 @@
 //! - What is of no use is fetched again sooner: a missing secret after a minute; one that is unreadable, holds not what
 //!   was asked for, or was refused ([`Secrets::refused`]), at the next read, but so at most once a minute.
 //! - Readers of one secret wait for one fetch. A broken secret is nobody else's problem.
+//! - Each fetch tells how old the oldest key in it is, as the metric `KeyAge`: see [`age`].
 
+pub mod age;
 mod aws;
 mod content;
 
-use crate::keys::{ApiKeyring, Caller, Denied};
+use crate::{
+    Metrics,
+    keys::{ApiKeyring, Caller, Denied},
+    metrics::Unit,
+};
 use certbridge_mapping::Keys;
 use certbridge_sync::{
     StoreError,
@@ -21,7 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     future::Future,
     sync::{
@@ -53,6 +59,31 @@ const PAUSE: SignedDuration = SignedDuration::from_secs(10);
 pub trait SecretProvider: Send + Sync {
     /// Reads a secret by its name after the prefix; `None` if there is none.
     fn read(&self, id: &str) -> impl Future<Output = Result<Option<SecretString>, SecretError>> + Send;
+
+    /// Reads several, and says of each in its place what [`Self::read`] would: with one call, where there is such a call.
+    fn read_all(&self, ids: &[&str]) -> impl Future<Output = Vec<Read>> + Send {
+        let reads = ids.iter().map(|id| async move { Ok(self.read(id).await?.map(Version::undated)) });
+        futures::future::join_all(reads.collect::<Vec<_>>())
+    }
+}
+
+/// What came of reading one secret.
+pub type Read = Result<Option<Version>, SecretError>;
+
+/// What a secret holds.
+#[derive(Debug, Clone)]
+pub struct Version {
+    /// Its text.
+    pub text: SecretString,
+    /// Since when it holds this, where that is known: no key in it is newer.
+    pub since: Option<Timestamp>,
+}
+
+impl Version {
+    /// Nobody knows since when.
+    pub fn undated(text: SecretString) -> Self {
+        Self { text, since: None }
+    }
 }
 
 /// Why a secret could not be had. The text is for the log and tells nothing of what the secret holds.
@@ -115,6 +146,7 @@ pub struct Secrets<P, R> {
     provider: P,
     runtime: R,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
+    metrics: Option<Metrics>,
 }
 
 /// The place of one secret.
@@ -155,17 +187,37 @@ fn is_within(time: Option<Timestamp>, age: SignedDuration, now: Timestamp) -> bo
 impl<P: SecretProvider, R: Runtime> Secrets<P, R> {
     /// Secrets of a provider. Nothing is fetched yet.
     pub fn new(provider: P, runtime: R) -> Self {
-        Self { provider, runtime, slots: Mutex::default() }
+        Self { provider, runtime, slots: Mutex::default(), metrics: None }
     }
 
-    /// Fetches several secrets at the same time, at start. What fails is logged, and fetched again when it is needed.
+    /// The same secrets, each of whose fetches tells how old its keys are.
+    #[must_use]
+    pub fn telling(self, metrics: Metrics) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
+    /// Fetches several secrets at once, at start. What fails is logged, and fetched again when it is needed.
     pub async fn prefetch<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
-        let fetches = names.into_iter().map(async |name| {
-            if let Err(error) = self.text(name).await {
+        // In the order of their names: two who take several places wait for each other in no circle.
+        let slots: BTreeMap<_, _> = names.into_iter().map(|name| (name, self.slot(name))).collect();
+        let mut due = Vec::new();
+        for (name, slot) in &slots {
+            let cached = slot.cached.lock().await;
+            if cached.is_due(self.runtime.now(), slot.refused.load(Ordering::Relaxed)) {
+                due.push((*name, slot, cached));
+            }
+        }
+        let began: Vec<_> = due.iter_mut().map(|(_, slot, cached)| self.begin(&slot.refused, cached)).collect();
+        let names: Vec<_> = due.iter().map(|(name, ..)| *name).collect();
+        if names.is_empty() {
+            return;
+        }
+        let answers = self.provider.read_all(&names).await;
+        for (((name, _, cached), began), answer) in due.iter_mut().zip(began).zip(answers) {
+            if let Err(error) = self.end(name, began, answer, cached) {
                 tracing::warn!(%error, "a secret could not be prefetched");
             }
-        });
-        futures::future::join_all(fetches).await;
+        }
     }
 
     /// The keys that prove a source's deliveries; `None` if there are none, and then the source is off.
@@ -241,13 +293,30 @@ impl<P: SecretProvider, R: Runtime> Secrets<P, R> {
     }
 
     async fn fetch(&self, name: &str, refused: &AtomicBool, cached: &mut Cached) -> Result<(), SecretError> {
+        let began = self.begin(refused, cached);
+        let answer = self.provider.read_all(&[name]).await.pop();
+        self.end(name, began, answer.unwrap_or(Ok(None)), cached)
+    }
+
+    /// Notes that a fetch begins, and when.
+    fn begin(&self, refused: &AtomicBool, cached: &mut Cached) -> Timestamp {
         let began = self.runtime.now();
         cached.tried = Some(began);
         if refused.swap(false, Ordering::Relaxed) {
             cached.fetched_for_refusal = Some(began);
         }
-        match self.provider.read(name).await {
-            Ok(text) => (cached.text, cached.fetched) = (text, Some(began)),
+        began
+    }
+
+    /// Keeps what a fetch came to.
+    fn end(&self, name: &str, began: Timestamp, answer: Read, cached: &mut Cached) -> Result<(), SecretError> {
+        match answer {
+            Ok(version) => {
+                if let Some(version) = &version {
+                    self.tell_age(name, version, began);
+                }
+                (cached.text, cached.fetched) = (version.map(|version| version.text), Some(began));
+            }
             Err(error) if cached.is_usable(self.runtime.now()) => {
                 tracing::warn!(%error, "a secret could not be refreshed, the one at hand is used for now");
             }
@@ -257,6 +326,14 @@ impl<P: SecretProvider, R: Runtime> Secrets<P, R> {
             }
         }
         Ok(())
+    }
+
+    fn tell_age(&self, name: &str, version: &Version, now: Timestamp) {
+        let Some(metrics) = &self.metrics else { return };
+        let oldest = age::keys_of(version.text.expose_secret()).into_iter();
+        let Some(since) = oldest.filter_map(|key| key.added.or(version.since)).min() else { return };
+        let days = now.duration_since(since).as_secs_f64() / 86_400.0;
+        metrics.emit(&[("KeyAge", days, Unit::Count)], &[("Secret", name)]);
     }
 
     fn slot(&self, name: &str) -> Arc<Slot> {

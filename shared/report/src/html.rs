@@ -233,8 +233,8 @@ fn facts(report: &Report, plan: Option<&str>) -> Vec<(&'static str, String)> {
         ("Dry run", if report.dry_run { "yes: nothing was written" } else { "no" }.to_owned()),
         ("Plan version", plan.map_or_else(unknown, |plan| words::shown(plan, NAME))),
         (
-            "Root of the audit's checkpoint",
-            report.checkpoint.as_ref().map_or("none was made".to_owned(), |root| words::shown(root, 2 * NAME)),
+            "Newest audit checkpoint",
+            report.checkpoint.as_ref().map_or("none yet".to_owned(), |root| words::shown(root, 2 * NAME)),
         ),
         ("Form of the report", report.schema.to_string()),
     ]

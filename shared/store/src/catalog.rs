@@ -4,7 +4,7 @@ use crate::{
     DynamoStore,
     call::store_error,
     change::{Change, Changed},
-    inbox::{delivery, event_item, event_key, open},
+    inbox::{delivery, event_json, event_key, open},
     item::{Item, Reader, json, milliseconds_up, number, text, unreadable},
     schema::{
         LISTED_INDEX, PENDING_INDEX,
@@ -112,12 +112,7 @@ impl Catalog for DynamoStore {
 }
 
 impl AuditLog for DynamoStore {
-    async fn rows(
-        &self,
-        record: &RecordKey,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<AuditRow>, StoreError> {
+    async fn rows(&self, record: &RecordKey, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
         let request = self
             .client
             .query()
@@ -203,7 +198,7 @@ impl Replays for DynamoStore {
         .value("seen_digest", text(&seen.body_digest))
         .set(STATE, text(InboxState::Pending.as_str()))
         .set(OPEN, text(open(InboxState::Pending, InboxRow::shard(&seen.key))))
-        .set(EVENT, event_item(&to.event)?)
+        .set(EVENT, event_json(&to.event)?)
         .set(ATTEMPT, number(to.replay.attempt))
         .set(UNSEEN, number(0))
         .set(NEXT_AT, milliseconds_up(to.replay.at))

@@ -135,13 +135,21 @@ fn if_pending(attempt: u32, and: &str) -> Change {
 
 /// The inbox's part of a commit.
 pub(crate) fn settling(settle: &Settle<'_>, fence: u64) -> Change {
-    if_pending(settle.attempt, &format!(" AND #{MUST_PUSH} = :seen_must_push"))
+    let change = if_pending(settle.attempt, &format!(" AND #{MUST_PUSH} = :seen_must_push"))
         .value("seen_must_push", AttributeValue::Bool(settle.must_push))
         .set(STATE, text(InboxState::Settled.as_str()))
         .set(REASON, text(settle.outcome))
         .set(SETTLED_BY, number(fence))
-        .set(EXPIRES_AT, seconds_up(settle.expires_at))
-        .remove(OPEN)
+        .remove(OPEN);
+    match settle.expires_at {
+        Some(at) => change.set(EXPIRES_AT, seconds_up(at)),
+        None => change,
+    }
+}
+
+/// What an event says, as it is stored.
+pub(crate) fn event_json(event: &Event) -> Result<AttributeValue, StoreError> {
+    json(&EventRef { event })
 }
 
 /// The partition of the index that a row stands in.
@@ -157,7 +165,7 @@ fn item_of(row: &InboxRow) -> Result<Item, StoreError> {
         (BODY_DIGEST, Some(text(&row.body_digest))),
         (RECEIVED_AT, Some(text(row.received_at))),
         (PROVEN_BY, Some(text(&row.proven_by))),
-        (EVENT, row.event.as_ref().map(event_item).transpose()?),
+        (EVENT, row.event.as_ref().map(event_json).transpose()?),
         (STATE, Some(text(row.state.as_str()))),
         (ATTEMPT, Some(number(row.attempt))),
         (UNSEEN, Some(number(row.unseen))),
@@ -195,11 +203,6 @@ pub fn inbox_row(item: &HashMap<String, AttributeValue>) -> Result<InboxRow, Sto
         expires_at: read.optional_seconds(EXPIRES_AT)?,
         replay: read.optional_json(REPLAY)?,
     })
-}
-
-/// An event as it is stored.
-pub(crate) fn event_item(event: &Event) -> Result<AttributeValue, StoreError> {
-    json(&EventRef { event })
 }
 
 /// A row without what only its syncing needs.

@@ -95,6 +95,11 @@ impl<'a> Reader<'a> {
         self.0.get(name).and_then(|value| value.as_bool().ok()).copied().ok_or_else(|| unreadable(name))
     }
 
+    /// A flag that is written only where it is set.
+    pub(crate) fn optional_flag(self, name: &str) -> Result<bool, StoreError> {
+        if self.0.contains_key(name) { self.flag(name) } else { Ok(false) }
+    }
+
     pub(crate) fn bytes(self, name: &str) -> Result<&'a [u8], StoreError> {
         let blob = self.0.get(name).and_then(|value| value.as_b().ok());
         blob.map(AsRef::as_ref).ok_or_else(|| unreadable(name))

@@ -4,18 +4,22 @@
 //! says why a condition failed, and whether it was an earlier try of the same write, whose answer was lost.
 #![warn(missing_docs)]
 
+mod audit;
 mod batches;
 mod call;
 mod catalog;
 mod change;
 mod control;
 mod definitions;
+mod erase;
 #[cfg(feature = "sfn")]
 mod executions;
 mod grants;
 mod ids;
 mod inbox;
+mod inspect;
 mod item;
+mod matched;
 mod poll;
 #[cfg(feature = "sqs")]
 mod queue;
@@ -27,6 +31,8 @@ pub use definitions::{BrokenHistory, ChangeError, DefinitionChange, DefinitionEn
 #[cfg(feature = "sfn")]
 pub use executions::SfnExecutions;
 pub use inbox::inbox_row;
+pub use inspect::TableFacts;
+pub use matched::Matched;
 #[cfg(feature = "sqs")]
 pub use queue::SqsRetryQueue;
 pub use schema::Tables;

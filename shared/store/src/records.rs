@@ -2,15 +2,16 @@
 
 use crate::{
     DynamoStore,
-    catalog,
     call::{cancelled, condition_failed, passes, patiently, store_error},
+    catalog,
     change::{Change, Changed},
     inbox::settling,
     item::{Item, Reader, json, milliseconds_down, milliseconds_up, number, text, unreadable},
     schema::{
         attribute::{
-            AUDIT_HASH, AUDIT_SEQUENCE, CLEAN_FENCE, FENCE, FETCHED_AT, FINGERPRINT, HASH, LEASE_OWNER, LEASE_UNTIL,
-            LISTED, LISTED_AT, LOCATION_ID, PK, PLAN, RECORD, ROW, SALT, SETTLED_BY, SK, STATE, STATUS, SYNCED_AT, TIME, VERSION,
+            AUDIT_HASH, AUDIT_SEQUENCE, CLEAN_FENCE, FENCE, FETCHED_AT, FINGERPRINT, HASH, HOLD, HUSK, LEASE_OWNER,
+            LEASE_UNTIL, LISTED, LISTED_AT, LOCATION_ID, PK, PLAN, RECORD, ROW, SALT, SETTLED_BY, SK, STATE, STATUS,
+            SYNCED_AT, TIME, VERSION,
         },
         invalid,
     },
@@ -154,7 +155,6 @@ fn if_mine(claim: &Claim) -> Change {
 fn committing(commit: &Commit<'_>) -> Result<Change, StoreError> {
     let change = if_mine(commit.claim)
         .set(CLEAN_FENCE, number(commit.claim.fence))
-        .set(SALT, text(commit.salt))
         .set(AUDIT_SEQUENCE, number(commit.audit.sequence))
         .set(AUDIT_HASH, text(&commit.audit.hash))
         .remove(LEASE_OWNER)
@@ -163,9 +163,17 @@ fn committing(commit: &Commit<'_>) -> Result<Change, StoreError> {
         Some(at) => change.set(FETCHED_AT, text(at)),
         None => change,
     };
-    Ok(match commit.state {
-        Some(state) => list(change, &commit.claim.row.key, state).set(STATE, AttributeValue::M(state_item(state)?)),
-        None => change,
+    let change = if commit.hold { change.set(HOLD, AttributeValue::Bool(true)) } else { change.remove(HOLD) };
+    Ok(match (commit.husk, commit.state) {
+        // A husk is nothing to list: all that there is to know of it is that it was erased.
+        (Some(husk), _) => [STATE, SALT, LISTED, LISTED_AT, STATUS, LOCATION_ID]
+            .into_iter()
+            .fold(change.set(HUSK, json(husk)?), Change::remove),
+        (None, Some(state)) => list(change, &commit.claim.row.key, state)
+            .set(SALT, text(commit.salt))
+            .set(STATE, AttributeValue::M(state_item(state)?))
+            .remove(HUSK),
+        (None, None) => change.set(SALT, text(commit.salt)),
     })
 }
 
@@ -177,9 +185,8 @@ fn list(change: Change, key: &RecordKey, state: &RecordState) -> Change {
         Some(value) if !value.is_empty() => change.set(name, text(value)),
         _ => change.remove(name),
     };
-    let change = change
-        .set(LISTED, text(catalog::listed(key.kind, Listed::shard(key))))
-        .set(LISTED_AT, text(listed.place()));
+    let change =
+        change.set(LISTED, text(catalog::listed(key.kind, Listed::shard(key)))).set(LISTED_AT, text(listed.place()));
     let change = or_none(change, STATUS, listed.status.as_ref());
     or_none(change, LOCATION_ID, listed.location_id.as_ref())
 }
@@ -248,6 +255,8 @@ pub(crate) fn record_row(key: &RecordKey, item: &Item) -> Result<RecordRow, Stor
         salt: read.optional_text(SALT)?.map(str::to_owned),
         fetched_at: read.optional_parsed(FETCHED_AT)?,
         state: read.optional_map(STATE)?.map(record_state).transpose()?,
+        husk: read.optional_json(HUSK)?,
+        hold: read.optional_flag(HOLD)?,
     })
 }
 

@@ -7,9 +7,8 @@ use aws_sdk_dynamodb::{
     operation::create_table::builders::CreateTableFluentBuilder,
     types::{
         AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
-        GlobalSecondaryIndexUpdate, KeySchemaElement, KeyType, Projection, ProjectionType,
-        ScalarAttributeType, StreamSpecification, StreamViewType, TableStatus, TimeToLiveSpecification,
-        TimeToLiveStatus,
+        GlobalSecondaryIndexUpdate, KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
+        StreamSpecification, StreamViewType, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
     },
 };
 use certbridge_sync::StoreError;
@@ -112,6 +111,10 @@ pub mod attribute {
     pub const AUDIT_SEQUENCE: &str = "audit_sequence";
     /// records: the last audit row's hash.
     pub const AUDIT_HASH: &str = "audit_hash";
+    /// records: what is left of an erased one, as JSON.
+    pub const HUSK: &str = "husk";
+    /// records: whether it must not be erased.
+    pub const HOLD: &str = "hold";
     /// records: what keeps audit digests from being guessed.
     pub const SALT: &str = "salt";
 

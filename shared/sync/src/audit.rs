@@ -59,6 +59,11 @@ pub enum Actor {
         /// The key's owner.
         owner: String,
     },
+    /// A person at the command line.
+    Operator {
+        /// Whom the system, or AWS, takes them for.
+        name: String,
+    },
     /// Certbridge itself, after a push that may have come too late.
     Recovery,
     /// Certbridge itself, comparing both sides.
@@ -93,6 +98,11 @@ pub enum Cause {
         /// Its id.
         id: String,
     },
+    /// A command.
+    Command {
+        /// Which one.
+        name: String,
+    },
 }
 
 /// What was done at the destination.
@@ -121,6 +131,12 @@ pub enum Outcome {
     Audited,
     /// The source no longer has the record.
     Deleted,
+    /// What it said of a person is erased.
+    Erased,
+    /// It must not be erased.
+    Held,
+    /// It may be erased again.
+    Released,
 }
 
 impl Outcome {
@@ -133,6 +149,9 @@ impl Outcome {
             Self::Covered => "covered",
             Self::Audited => "audited",
             Self::Deleted => "deleted",
+            Self::Erased => "erased",
+            Self::Held => "held",
+            Self::Released => "released",
         }
     }
 }

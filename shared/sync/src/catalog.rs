@@ -108,9 +108,8 @@ pub struct Filter {
 
 impl Filter {
     fn lets_through(&self, listed: &Listed) -> bool {
-        let is = |wanted: &Option<String>, found: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
-        };
+        let is =
+            |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
         is(&self.source, Some(&listed.key.source))
             && is(&self.status, listed.status.as_deref())
             && is(&self.location_id, listed.location_id.as_deref())

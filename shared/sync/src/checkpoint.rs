@@ -1,4 +1,4 @@
-//! Audit checkpoints: at the end of each batch, also on a quiet night, one signed number for all audit chains.
+//! Audit checkpoints: every night, also a quiet one, one signed number for all audit chains of all sources and kinds.
 //!
 //! A chain alone proves that nothing inside it was touched, not that its end is still there: whoever may write the
 //! tables can cut rows off a chain and set its head back. A checkpoint is kept elsewhere, and remembers every head.
@@ -20,6 +20,8 @@
 //!   a chain of the same length ends in the same row.
 //! - **One record, with its rows** ([`verify_through`]): its chain leads through the very row that the checkpoint saw.
 //!   This, and not the longer sequence, shows that the new end grew out of the old one.
+//! - **All rows, with all checkpoints and their heads** ([`Witness`], [`Examination`]): all of the above at once, however
+//!   many there are.
 //!
 //! The list of heads must be kept with its checkpoint: without it, only the numbers of two checkpoints can be compared.
 //!
@@ -41,26 +43,47 @@
 mod heads;
 mod signing;
 mod tree;
+mod witness;
 
 pub use heads::{BrokenHead, Extension, Head, HeadFault, Place, verify_extends, verify_through};
 pub use signing::{KeyError, PublicKey, Signature, Signer};
 pub use tree::{Hash, Inclusion, InvalidHash, NotIncluded, Summary, Tree, verify_inclusion};
+pub use witness::{Examination, Listening, ProofFault, Proven, RowFault, Scope, Witness};
 
+use crate::{error::StoreError, ports::Scanned};
 use certbridge_mapping::digest::canonical_json;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::borrow::Borrow;
+use std::{borrow::Borrow, future::Future};
 
-/// All heads at the end of a batch, in one number. Its canonical JSON (RFC 8785) is what is signed and what the next
-/// one names by its hash.
+/// Where the newest checkpoint stands in the archive.
+pub const LATEST: &str = "checkpoints/latest.json";
+
+/// Where the checkpoint of this number stands in the archive.
+pub fn path(number: u64) -> String {
+    format!("checkpoints/{number:08}.json")
+}
+
+/// The ends of all chains, as the tables have them.
+pub trait Heads: Send + Sync {
+    /// The heads of the records that have audit rows, of every kind and source, page by page, in no order that means
+    /// anything. What was committed before the first page was asked for is in them.
+    fn heads(
+        &self,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Scanned<Head>, StoreError>> + Send;
+}
+
+/// All heads, in one number. Its canonical JSON (RFC 8785) is what is signed and what the next one names by its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
     /// The version of this form.
     pub schema: u32,
-    /// The batch at whose end it was made.
-    pub batch_id: String,
-    /// When, by our clock.
+    /// Its place in the history, from 1 on.
+    pub number: u64,
+    /// When the heads began to be read, by our clock: what was committed before is in it.
     pub time: Timestamp,
     /// How many records have audit rows.
     pub size: u64,
@@ -80,16 +103,11 @@ impl Checkpoint {
 
     /// The checkpoint that follows `previous`. Refused if the heads cannot have grown out of those before: then
     /// something is gone, and a person must look before a new history is begun with no `previous`.
-    pub fn next(
-        previous: Option<&Self>,
-        batch_id: impl Into<String>,
-        time: Timestamp,
-        heads: &Summary,
-    ) -> Result<Self, Fault> {
+    pub fn next(previous: Option<&Self>, time: Timestamp, heads: &Summary) -> Result<Self, Fault> {
         let Summary { size, rows, root } = *heads;
         let next = Self {
             schema: Self::SCHEMA,
-            batch_id: batch_id.into(),
+            number: previous.map_or(0, |previous| previous.number) + 1,
             time,
             size,
             rows,
@@ -116,7 +134,11 @@ impl Checkpoint {
         if self.schema != Self::SCHEMA {
             return Err(Fault::Schema);
         }
-        if self.previous != previous.map(Self::hash) {
+        let place = previous.map_or(0, |previous| previous.number).saturating_add(1);
+        if self.number > place {
+            return Err(Fault::Missing);
+        }
+        if self.number != place || self.previous != previous.map(Self::hash) {
             return Err(Fault::OutOfPlace);
         }
         let Some(previous) = previous else { return Ok(()) };
@@ -263,12 +285,10 @@ pub struct History {
 
 /// Where a history breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the history breaks at checkpoint {place} (batch {batch_id:?}): {fault}")]
+#[error("the history breaks at checkpoint {place}: {fault}")]
 pub struct BrokenHistory {
     /// The place of the first checkpoint that does not hold, from 1 on.
     pub place: u64,
-    /// The batch that it names; `None` if there is no checkpoint at this place.
-    pub batch_id: Option<String>,
     /// What is wrong.
     pub fault: Fault,
 }
@@ -288,7 +308,7 @@ where
         let stored = stored.borrow();
         let checkpoint = stored.unproven();
         let (length, mut signed) = holds.as_ref().map_or((0, 0), |holds| (holds.length, holds.signed));
-        let broken = |fault| BrokenHistory { place: length + 1, batch_id: Some(checkpoint.batch_id.clone()), fault };
+        let broken = |fault| BrokenHistory { place: length + 1, fault };
         match stored.verify(keys) {
             Ok(_) => signed += 1,
             Err(Fault::Unsigned) if signed == 0 => {}
@@ -299,10 +319,10 @@ where
         holds = Some(History { length: length + 1, signed, last: checkpoint.clone() });
     }
     let length = holds.as_ref().map_or(0, |holds| holds.length);
-    let missing = BrokenHistory { place: length + 1, batch_id: None, fault: Fault::Missing };
+    let missing = BrokenHistory { place: length + 1, fault: Fault::Missing };
     let Some(holds) = holds.filter(|_| known.is_none()) else { return Err(missing) };
     if holds.signed == 0 && !keys.is_empty() {
-        return Err(BrokenHistory { place: length, batch_id: Some(holds.last.batch_id), fault: Fault::Unsigned });
+        return Err(BrokenHistory { place: length, fault: Fault::Unsigned });
     }
     Ok(holds)
 }

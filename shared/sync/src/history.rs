@@ -157,9 +157,7 @@ pub async fn history<S: AuditLog + Catalog + Records>(
     let record = store.read(key).await?;
     let head = record.as_ref().map(|row| row.audit.clone()).unwrap_or_default();
     let first_page = before.is_none();
-    let open = async {
-        if first_page { open_of(store, key).await } else { Ok((Vec::new(), true)) }
-    };
+    let open = async { if first_page { open_of(store, key).await } else { Ok((Vec::new(), true)) } };
     let (page, (open, open_complete)) = try_join(trail(store, key, Some(&head), before, limit), open).await?;
     let keys: Vec<_> = page.rows.iter().filter_map(event_of).collect();
     let mut deliveries: BTreeMap<_, _> =

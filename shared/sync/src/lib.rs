@@ -18,6 +18,7 @@ pub mod batches;
 pub mod breaker;
 pub mod catalog;
 pub mod checkpoint;
+pub mod erase;
 pub mod error;
 pub mod event;
 pub mod grants;

@@ -5,6 +5,7 @@ use crate::{
     batches::{BatchId, BatchProgress, BatchRow, BatchStep, Batches, Registered, Turn},
     breaker::BreakerState,
     catalog::{Catalog, Listed, Open},
+    checkpoint::{Head, Heads},
     error::StoreError,
     grants::{Grant, GrantRow, Grants, Taken},
     history::{AuditLog, Delivery},
@@ -217,12 +218,7 @@ impl Catalog for MemoryStore {
 }
 
 impl AuditLog for MemoryStore {
-    async fn rows(
-        &self,
-        record: &RecordKey,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<AuditRow>, StoreError> {
+    async fn rows(&self, record: &RecordKey, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
         let rows = self.audit_rows(record).into_iter().rev();
         Ok(rows.filter(|row| before.is_none_or(|before| row.sequence < before)).take(limit).collect())
     }
@@ -239,6 +235,14 @@ impl Replays for MemoryStore {
         let row = tables.inbox.get_mut(&seen.key);
         let row = row.filter(|row| row.state == seen.state && row.attempt == seen.attempt);
         Ok(row.map(|row| *row = reopened(seen, to)).is_some())
+    }
+}
+
+impl Heads for MemoryStore {
+    async fn heads(&self, cursor: Option<&str>, limit: usize) -> Result<Scanned<Head>, StoreError> {
+        let tables = self.lock();
+        let heads = tables.records.values().filter_map(|row| Head::of(&row.key, &row.audit));
+        Ok(page(heads.map(|head| (head.record.to_string(), head)), cursor, limit))
     }
 }
 
@@ -305,16 +309,22 @@ impl Records for MemoryStore {
             row.state = InboxState::Settled;
             row.reason = Some(settle.outcome.to_owned());
             row.settled_by = Some(commit.claim.fence);
-            row.expires_at = Some(settle.expires_at);
+            row.expires_at = settle.expires_at;
         }
         if let Some(row) = tables.records.get_mut(key) {
             row.lease = None;
             row.clean_fence = commit.claim.fence;
             row.audit = commit.audit.head();
-            row.salt = Some(commit.salt.to_owned());
+            row.salt = commit.husk.is_none().then(|| commit.salt.to_owned());
+            row.hold = commit.hold;
             row.fetched_at = commit.fetched_at.or(row.fetched_at);
             if let Some(state) = commit.state {
                 row.state = Some(state.clone());
+                row.husk = None;
+            }
+            if let Some(husk) = commit.husk {
+                row.state = None;
+                row.husk = Some(husk.clone());
             }
         }
         tables.audit.entry(key.clone()).or_default().push(commit.audit.clone());

@@ -306,10 +306,7 @@ pub trait Destination: Send + Sync {
     ) -> impl Future<Output = Result<LocationCheck, RemoteError>> + Send;
 
     /// Its locations, within `timeout`; `None` if it does not list them. The list is cached.
-    fn locations(
-        &self,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<Option<Locations>, RemoteError>> + Send {
+    fn locations(&self, timeout: Duration) -> impl Future<Output = Result<Option<Locations>, RemoteError>> + Send {
         let _ = timeout;
         async { Ok(None) }
     }

@@ -9,7 +9,7 @@ pub mod totals;
 pub use compare::{Compared, Listing, Partition, Repair, compare};
 pub use totals::Tally;
 
-use crate::row::{AuditHead, InboxState};
+use crate::row::InboxState;
 use certbridge_mapping::{Difference, PlanVersion, Record};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -87,8 +87,6 @@ pub struct OwnRow {
     pub state: Option<OwnState>,
     /// An accepted event of it that is not settled, and where that stands.
     pub waiting: Option<InboxState>,
-    /// The end of its audit chain.
-    pub audit: AuditHead,
     /// Whether the record is another source's: the destination's ids do not tell whose they are, so that what it shows
     /// of this one is no business of this source's. Nothing else is told of such a record.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -242,7 +240,7 @@ pub struct Report {
     pub oldest_drift: Option<Timestamp>,
     /// What was found, other than matched: at most [`Report::MAX_FINDINGS`], the worst first.
     pub findings: Vec<Finding>,
-    /// The root of the audit's checkpoint.
+    /// The hash of the newest audit checkpoint when the batch ended.
     pub checkpoint: Option<String>,
 }
 

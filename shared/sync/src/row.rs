@@ -114,8 +114,21 @@ pub struct RecordRow {
     pub salt: Option<String>,
     /// When the newest fetch began that was committed, by our clock, whatever it showed.
     pub fetched_at: Option<Timestamp>,
-    /// What was last committed; `None` before the first commit.
+    /// What was last committed; `None` before the first commit, and once it is erased.
     pub state: Option<RecordState>,
+    /// What is left of it, if it was erased and has no state since.
+    pub husk: Option<Husk>,
+    /// Whether it must not be erased.
+    pub hold: bool,
+}
+
+/// What is left of an erased record, beside its fence and the end of its chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Husk {
+    /// When it was erased.
+    pub erased_at: Timestamp,
+    /// The place of its last state in the order of its states: what is no newer does not bring it back.
+    pub version: Option<Version>,
 }
 
 /// The end of a record's audit chain.
@@ -160,6 +173,8 @@ impl RecordRow {
             salt: None,
             fetched_at: None,
             state: None,
+            husk: None,
+            hold: false,
         }
     }
 }
@@ -201,6 +216,10 @@ pub struct Commit<'a> {
     pub claim: &'a Claim,
     /// The record's new state; `None` leaves it as it is.
     pub state: Option<&'a RecordState>,
+    /// What is left of it: state and salt are taken away.
+    pub husk: Option<&'a Husk>,
+    /// Whether it must not be erased.
+    pub hold: bool,
     /// When the fetch began that decided it; `None` leaves what the record has.
     pub fetched_at: Option<Timestamp>,
     /// The salt of the record's audit digests.
@@ -222,8 +241,8 @@ pub struct Settle<'a> {
     pub must_push: bool,
     /// How it came out, in a word.
     pub outcome: &'a str,
-    /// When its row may go.
-    pub expires_at: Timestamp,
+    /// When its row may go; `None` keeps it.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// When and how a pending event is tried again.

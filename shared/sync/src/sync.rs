@@ -449,7 +449,7 @@ where
                 Ok(Target { outcome: Outcome::Synced, record: Some(record.clone()), version: None, fetched_at: None })
             }
             Work::Newest => self.newest(job, current, run).await,
-            Work::Payload { event, version, body } => self.carried(job, current, (event, version, body), must_push),
+            Work::Payload { event, version, body } => self.carried(job, row, (event, version, body), must_push),
             Work::Hint { received_at, .. } if !must_push && self.covers(row, received_at) => {
                 Ok(Target::nothing(Outcome::Covered))
             }
@@ -467,11 +467,13 @@ where
     fn carried(
         &self,
         job: &Job<'_>,
-        current: Option<&RecordState>,
+        row: Option<&RecordRow>,
         (event, version, body): (&Event, &Version, &[u8]),
         must_push: bool,
     ) -> Result<Target, Failure> {
-        let known = current.and_then(|state| state.version.as_ref());
+        let current = row.and_then(|row| row.state.as_ref());
+        let husk = row.and_then(|row| row.husk.as_ref()).and_then(|husk| husk.version.as_ref());
+        let known = current.and_then(|state| state.version.as_ref()).or(husk);
         // Versions of different clocks cannot be compared: then the state that came last is taken.
         let newer =
             known.is_none_or(|known| !matches!(version.partial_cmp(known), Some(Ordering::Less | Ordering::Equal)));
@@ -579,12 +581,14 @@ where
             attempt: job.attempt,
             must_push: job.must_push,
             outcome: done.outcome.as_str(),
-            expires_at: self.runtime.now() + self.settings.retention,
+            expires_at: (!claim.row.hold).then(|| self.runtime.now() + self.settings.retention),
         });
         let audit = self.audit_row(job, claim, done, &salt, job.cause.clone());
         let commit = Commit {
             claim,
             state: done.state.as_ref(),
+            husk: None,
+            hold: claim.row.hold,
             fetched_at: done.fetched_at,
             salt: &salt,
             audit: &audit,

@@ -143,7 +143,8 @@ fn app(certificates: Certificates, url: &str, folder: &str) -> Result<App, Box<d
         breakers: BreakerBoard::default(),
         settings: Settings::default(),
     };
-    Ok(BatchSync { engine, archive: Archive::open(&format!("file://{folder}"), None)?, signer: None })
+    let archive = Archive::open(&format!("file://{folder}"), None)?;
+    Ok(BatchSync { engine, checkpoints: archive.clone(), archive, signer: None })
 }
 
 /// One task, its answer read as the state machine would hand it on.

@@ -69,7 +69,12 @@ pub(crate) struct Held(Arc<Mutex<BTreeMap<String, Value>>>);
 
 impl Held {
     pub(crate) fn set(&self, source: &str, secret: Value) {
-        self.0.lock().unwrap().insert(format!("sources/{source}"), secret);
+        self.set_whole(&format!("sources/{source}"), secret);
+    }
+
+    /// The secret of this name.
+    pub(crate) fn set_whole(&self, name: &str, secret: Value) {
+        self.0.lock().unwrap().insert(name.to_owned(), secret);
     }
 }
 

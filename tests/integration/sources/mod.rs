@@ -5,6 +5,6 @@ mod accredit;
 mod acculynx;
 mod certifylize;
 mod golden;
-mod ground;
+pub(crate) mod ground;
 mod proof;
 mod seventeenhats;

@@ -83,7 +83,8 @@ pub struct Snapshots {
 }
 
 struct Inner {
-    authorization: String,
+    /// What lets in.
+    authorizations: Mutex<BTreeSet<String>>,
     scopes: Mutex<BTreeSet<String>>,
     locations: Table<String>,
     certificates: Table<Certificate>,
@@ -96,6 +97,10 @@ struct Inner {
     applying: Mutex<u64>,
 }
 
+fn bearer(key: &str) -> String {
+    format!("Bearer {key}")
+}
+
 impl Snapshots {
     /// Starts it, with what it kept, if it was told to keep. Its key may list the locations, of which there are none.
     ///
@@ -104,7 +109,7 @@ impl Snapshots {
     pub async fn start(options: Options) -> io::Result<Self> {
         let folder = options.folder.as_deref();
         let inner = Arc::new(Inner {
-            authorization: format!("Bearer {}", options.api_key),
+            authorizations: Mutex::new(BTreeSet::from([bearer(&options.api_key)])),
             scopes: Mutex::new(BTreeSet::from([LOCATION_SCOPE.to_owned()])),
             locations: Table::open(folder, "snapshots-locations")?,
             certificates: Table::open(folder, "snapshots-certificates")?,
@@ -136,6 +141,11 @@ impl Snapshots {
     /// Removes a location. `false` if there was none.
     pub fn remove_location(&self, id: &str) -> bool {
         self.inner.remove_location(id)
+    }
+
+    /// Lets in who has one of these keys, and nobody else: as its admin page makes and revokes them.
+    pub fn let_in(&self, keys: &[&str]) {
+        *lock(&self.inner.authorizations) = keys.iter().map(|key| bearer(key)).collect();
     }
 
     /// Allows the key no more and no less than this.
@@ -351,7 +361,7 @@ impl Inner {
 
     fn authorize(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         match headers.get(AUTHORIZATION) {
-            Some(value) if value.as_bytes() == self.authorization.as_bytes() => Ok(()),
+            Some(value) if value.to_str().is_ok_and(|value| lock(&self.authorizations).contains(value)) => Ok(()),
             _ => Err(refuse(StatusCode::UNAUTHORIZED, "unauthorized", "The key is missing or wrong.")),
         }
     }

@@ -104,7 +104,7 @@ impl<K> Usable<'_, K> {
 }
 
 /// A name for a key that tells nothing of it: `k-` and the first eight hex digits of its SHA-256 under a label of ours.
-fn key_id(secret: &SecretString) -> String {
+pub fn key_id(secret: &SecretString) -> String {
     let digest = crate::digest::sha256_of_parts([b"certbridge key id".as_slice(), secret.expose_secret().as_bytes()]);
     format!("k-{}", &digest[..8])
 }

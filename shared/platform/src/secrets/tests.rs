@@ -234,6 +234,47 @@ async fn prefetching_reads_each_and_fails_none() {
 }
 
 #[tokio::test]
+async fn prefetching_leaves_alone_what_is_fresh_and_shares_its_fetch() {
+    let (fake, clock, secrets) = setup(r#"{"signing": "a"}"#);
+    secrets.keys(SOURCE).await.unwrap();
+    secrets.prefetch([SOURCE, AUDIT]).await;
+    assert_eq!(fake.reads(), 2);
+    clock.advance(300);
+    futures::join!(secrets.prefetch([SOURCE, AUDIT]), secrets.prefetch([AUDIT, SOURCE]), secrets.keys(SOURCE))
+        .2
+        .unwrap();
+    assert_eq!(fake.reads(), 4);
+}
+
+#[tokio::test]
+async fn each_fetch_tells_how_old_the_oldest_key_is() {
+    let id = |key: &str| Keys::new([key.into()]).unwrap().ids().remove(0);
+    let secret = |added: serde_json::Value| json!({"signing": ["a", "b"], "added": added});
+    let (fake, clock, secrets) = setup(secret(json!({id("a"): "2026-11-12", id("b"): "2026-11-20T10:00:00Z"})));
+    let lines = crate::metrics::Collected::default();
+    let metrics = Metrics::new(crate::metrics::NAMESPACE, "webhook", clock.clone()).with_sink(lines.clone());
+    let secrets = secrets.telling(metrics);
+    let seconds = || {
+        let told = lines.take().into_iter().map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
+        let of = |line: &serde_json::Value| (line["KeyAge"].as_f64().unwrap() * 86_400.0).round();
+        told.map(|line| (line["Secret"].clone(), of(&line))).collect::<Vec<_>>()
+    };
+    for _ in 0..3 {
+        secrets.keys(SOURCE).await.unwrap();
+    }
+    // From the start of the twelfth to ten o'clock of the twenty-second.
+    assert_eq!(seconds(), [(json!(SOURCE), 900_000.0)]);
+    fake.holds(secret(json!({id("b"): "2026-11-20T10:00:00Z"})));
+    clock.advance(300);
+    secrets.prefetch([SOURCE]).await;
+    assert_eq!(seconds(), [(json!(SOURCE), 173_100.0)]);
+    fake.holds(r#"{"signing": "a"}"#);
+    clock.advance(300);
+    secrets.keys(SOURCE).await.unwrap();
+    assert_eq!(seconds(), [], "nobody knows");
+}
+
+#[tokio::test]
 async fn nothing_shows_a_secret() {
     let (_, _, secrets) = setup(r#"{"signing": "hush", "signing_key": "hush", "digest_key": "", "api_key": "hush"}"#);
     let (keys, audit) = (secrets.keys(SOURCE).await.unwrap(), secrets.audit().await.unwrap().unwrap());

@@ -7,7 +7,7 @@ use crate::sample::{MARGIN, NOW, OWN_BEGAN, SIDES_BEGAN, at, listed, minute, pla
 use certbridge_mapping::{Kind, Plan, Record};
 use certbridge_sync::{
     reconcile::{Compared, DestinationRow, Listed, Listing, OwnRow, OwnState, Partition, Repair, SourceRow, compare},
-    row::{AuditHead, InboxState},
+    row::InboxState,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -133,7 +133,6 @@ impl Case {
             fetched_at: self.fetched_at.map(at),
             state,
             waiting: self.waiting,
-            audit: AuditHead::default(),
             of_another: false,
         })
     }

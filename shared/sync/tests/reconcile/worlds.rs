@@ -7,7 +7,7 @@ use certbridge_sync::{
         Compared, DestinationRow, Drift, Listed, Listing, Outcome, OwnRow, OwnState, Partition, Repair, SourceRow,
         Tally, compare, partition,
     },
-    row::{AuditHead, InboxState},
+    row::InboxState,
 };
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
@@ -127,7 +127,6 @@ impl Maker<'_> {
             fetched_at: state.as_ref().map(|state| state.synced_at),
             state,
             waiting: self.random.bool().then_some(InboxState::Settled),
-            audit: AuditHead::default(),
             of_another: false,
         }
     }

@@ -101,7 +101,7 @@ def checkpoint(night, size, previous, signer):
     made = tree(size)
     body = {
         "schema": 1,
-        "batch_id": f"nächtlich-{night}",
+        "number": night,
         "time": f"2026-03-{night:02}T02:00:00Z",
         "size": size,
         "rows": made["rows"],
