@@ -113,7 +113,7 @@ function bars(caption, rows, name) {
 	const most = Math.max(1, ...rows.map(row => row.records));
 	const bar = row => h('svg', { class: 'bar', viewBox: '0 0 100 8', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
 		h('rect', { width: Math.max(row.records ? 1 : 0, 100 * row.records / most), height: 8 }));
-	return table(caption, [['Name', name], ['Count', row => number(row.records), 'number'], ['Share of the largest', bar, 'chart']], rows, null, false);
+	return table(caption, [['Name', name], ['Count', row => number(row.records), 'number'], ['Share', bar, 'chart']], rows, null, false);
 }
 
 function fault(of, what) {
@@ -169,7 +169,7 @@ async function call(method, path, { body, headers = {}, raw = false } = {}) {
 	try {
 		response = await fetch(path, {
 			method, headers: { authorization: `Bearer ${key}`, ...headers }, body: body === undefined ? undefined : JSON.stringify(body),
-			cache: 'no-store', credentials: 'omit', redirect: 'manual', referrerPolicy: 'no-referrer', signal: AbortSignal.timeout(40000),
+			cache: 'no-store', credentials: 'omit', redirect: 'manual', signal: AbortSignal.timeout(40000),
 		});
 	} catch {
 		throw new Refused({ status: 0, title: 'The server cannot be reached.' });
@@ -184,7 +184,7 @@ async function call(method, path, { body, headers = {}, raw = false } = {}) {
 	if (response.ok && raw) return response;
 	if (response.status === 304) return { status: 304 };
 	const data = await response.json().catch(() => null);
-	if (response.ok && data !== null) return { data, etag: response.headers.get('etag'), status: response.status };
+	if (response.ok && data !== null) return { data, etag: response.headers.get('etag') };
 	const wait = Number.parseInt(response.headers.get('retry-after'), 10);
 	throw new Refused({
 		status: response.ok ? 500 : response.status, title: said(data?.title ?? data?.message ?? `The answer was ${response.status}.`),
@@ -247,7 +247,7 @@ function verdict(summary, batches, mappings, locations) {
 	if (late > LATE) worry('bad', `Deliveries are late: the oldest should have been tried ${lasting(late)} ago. `, link(address('events', { state: 'pending' }), 'See which'));
 	if (last?.status === 'failed' || ['needs_person', 'failed'].includes(last?.summary?.verdict)) worry('warn', 'The last comparison needs a person. ', link(`#/batches/${enc(last.batch_id)}`, 'See the batch'));
 	if (mappings?.broken.length) worry('bad', `${count(mappings.broken.length, 'definition is', 'definitions are')} broken. `, link('#/mappings', 'See which'));
-	if (locations?.scope === 'missing') worry('bad', `Our key at ${locations.destination} lacks the permission ${said(locations.lacks)}.`);
+	if (locations?.scope === 'missing') worry('bad', `Our key at ${locations.destination} lacks ${said(locations.lacks)}.`);
 	const records = kinds.reduce((sum, kind) => sum + kind.records, 0);
 	const synced = kinds.map(kind => kind.last_synced_at).filter(Boolean).sort((a, b) => Date.parse(a) - Date.parse(b)).at(-1);
 	const more = complete => complete ? '' : ' or more';
@@ -258,7 +258,7 @@ function verdict(summary, batches, mappings, locations) {
 			h('h2', first ? ['Attention: ', ...first.text] : empty ? 'Nothing has been synced yet' : events.pending ? `In step, with ${count(events.pending, 'delivery', 'deliveries')} on the way` : 'Everything is in step'),
 			rest.length ? h('ul', rest.map(({ text }) => li(...text))) : null,
 			empty && [p('Send a first event, in the folder of Certbridge: ', code('certbridge test --source accredible'), ', or sync one record yourself: ', code('POST /certificates/100/sync'), '.')],
-			!first && !empty && p('No delivery waits for a person, and none is late.')),
+			!first && !empty && p('No delivery is late.')),
 		figures([
 			['Records in step', number(records) + more(summary.complete), kinds.filter(kind => kind.records).map(kind => count(kind.records, kind.kind)).join(', ')],
 			['Last sync', time(synced)],
@@ -303,7 +303,7 @@ function trend(batches) {
 }
 
 function proofState(checkpoint) {
-	if (!checkpoint) return p('There is no checkpoint yet: one is made at the end of each comparison.');
+	if (!checkpoint) return p('No checkpoint yet: each comparison ends with one.');
 	const old = now() - Date.parse(checkpoint.time) > 36 * 3600 * 1000;
 	return [
 		p(checkpoint.signed ? mark('good', '✓ Signed') : mark('warn', '! Not signed'), ' The last checkpoint was made ', time(checkpoint.time),
@@ -393,9 +393,11 @@ views.record = {
 
 function recordState(record) {
 	return [
-		record.in_progress && notice('', p(strong('Somebody works on it right now.'), ' It may change in a moment.')),
-		record.in_doubt && notice('bad', p(strong('It is in doubt.'), ' The destination may have been told what is not on record; it is told anew.')),
-		record.plan && !record.plan_in_force && notice('', p(strong('It was mapped by a plan that is no longer in force.'), ' The next sync maps it anew.')),
+		[[record.in_progress, 'Somebody works on it right now.', 'It may change in a moment.'],
+			[record.in_doubt, 'It is in doubt.', 'The destination may have been told what is not on record; it is told anew.'],
+			[record.plan && !record.plan_in_force, 'It was mapped by a plan that is no longer in force.', 'The next sync maps it anew.'],
+			[record.erased, 'It was erased.', 'Its trail stays.'],
+			[record.held, 'A legal hold is on it.', 'It cannot be erased.']].map(([is, what, more]) => is && notice('', p(strong(what), ` ${more}`))),
 		facts([
 			['State', said(record.status)], ['Location', said(record.location_id)],
 			['Synced', time(record.synced_at)], ['Fetched from its source', time(record.fetched_at)],
@@ -421,6 +423,7 @@ const OUTCOMES = {
 function who({ actor, cause }) {
 	if (actor.type === 'source') return `${said(actor.name)}${actor.on_behalf_of ? `, for ${said(actor.on_behalf_of)},` : ''} sent ${said(cause.event_type ?? 'an event')}`;
 	if (actor.type === 'caller') return `${said(actor.owner)} ${cause.type === 'event' ? `ran ${said(cause.event_type)} again` : cause.type === 'batch' ? 'asked for a batch' : 'asked for a sync'}`;
+	if (actor.type === 'operator') return `${said(actor.name)} ran ${said(cause.name)}`;
 	if (actor.type === 'reconciliation') return 'Both sides were compared';
 	if (actor.type === 'recovery') return 'Certbridge made sure, after an interrupted push';
 	return words(actor.type);
@@ -494,7 +497,7 @@ views.batches = {
 		return { page, mappings };
 	},
 	render: ({ page, mappings }, route) => [
-		p('A batch compares what the source has with what the destination has, and repairs what differs.'),
+		p('A batch compares source and destination, and repairs what differs.'),
 		h('details', { 'data-key': 'start' }, h('summary', 'Compare both sides now'), h('form', { 'data-do': 'start', class: 'narrow' },
 			field('Source', h('select', { name: 'source' }, (sourcesOf(mappings.data).length ? sourcesOf(mappings.data) : ['accredible']).map(name => option(name, name, 'accredible')))),
 			field('Kind', h('select', { name: 'kind' }, Object.entries(KINDS).map(([kind, name]) => option(kind, name, 'certificate')))),
@@ -503,7 +506,7 @@ views.batches = {
 				label({ class: 'check' }, h('input', { type: 'radio', name: 'how', value: 'real' }), 'Repair what differs')),
 			buttons(h('button', { class: 'main' }, 'Start')))),
 		shown(page, 'the batches', data => [
-			data.batches.length ? batchTable('Batches, the last asked for first', data.batches) : p('There has been no batch yet.'),
+			data.batches.length ? batchTable('Batches, the last asked for first', data.batches) : p('No batch yet.'),
 			pager(route, data.next_cursor)]),
 	],
 };
@@ -529,8 +532,7 @@ views.batch = {
 			return [
 				h('div', { class: `state ${VERDICTS[one.summary?.verdict]?.[0] ?? (one.status === 'failed' ? 'bad' : over ? '' : 'warn')}` },
 					p(verdictOf(one), ' ', one.summary?.headline ?? one.error ?? (over ? '' : 'It is not over yet: this page follows it.'))),
-				one.report ? [buttons(button('report', 'Open the report', id, true), button('file', 'CSV', { ...id, 'data-format': 'csv', 'aria-label': 'Save the report as CSV' }), button('file', 'JSON', { ...id, 'data-format': 'json', 'aria-label': 'Save the report as JSON' })),
-					p(small('The report opens in a tab; CSV and JSON are saved.'))] : null,
+				one.report ? buttons(button('report', 'Open the report', id, true), button('file', 'CSV', { ...id, 'data-format': 'csv', 'aria-label': 'Save the report as CSV' }), button('file', 'JSON', { ...id, 'data-format': 'json', 'aria-label': 'Save the report as JSON' })) : null,
 				facts([
 					['State', words(one.status)], ['Mode', `${words(one.mode)}${one.dry_run ? ', dry run: nothing is written' : ''}${one.force ? ', forced' : ''}`],
 					['Of', `${one.source}, ${one.kind}`], ['Asked for', time(one.requested_at), ` by ${one.requested_by}`],
@@ -548,11 +550,11 @@ views.audit = {
 	name: 'Audit', title: () => 'Audit proof',
 	load: async ({ query }) => ({ page: await get(paged('audit/checkpoints', query), 'audit:read') }),
 	render: ({ page }, route) => [
-		p('Every change is a row that names the hash of the row before. A checkpoint is one number over the ends of all those chains: who changes or removes a row is found out.'),
+		p('Every change is a row that names the hash of the one before. A checkpoint is one number over the ends of all those chains.'),
 		shown(page, 'the audit trail', ({ checkpoints, next_cursor }) => [
 			!route.query.get('cursor') && proofState(checkpoints[0]),
 			checkpoints.length ? [succession(checkpoints), table('Checkpoints, the newest first', [
-				['Made', one => time(one.time)], ['Over', one => one.of],
+				['Checkpoint', one => number(one.number)], ['Made', one => time(one.time)],
 				['Signed', one => one.signed ? mark('good', `✓ by ${said(one.key_id)}`) : mark('warn', '! not signed')],
 				['Chains', one => number(one.size), 'number'], ['Rows', one => number(one.rows), 'number'],
 				['Hash', one => short(one.hash)], ['Names before', one => one.previous ? short(one.previous) : 'the first'],
@@ -563,11 +565,8 @@ views.audit = {
 };
 
 function succession(checkpoints) {
-	const broken = checkpoints.find((one, index) => {
-		const before = checkpoints.slice(index + 1).find(other => other.of === one.of);
-		return before && before.hash !== one.previous;
-	});
-	return broken ? p(mark('bad', '✗ Broken'), ' The checkpoint of ', broken.time, ' does not name the one before it.')
+	const broken = checkpoints.find((one, index) => index + 1 < checkpoints.length && checkpoints[index + 1].hash !== one.previous);
+	return broken ? p(mark('bad', '✗ Broken'), ` Checkpoint ${broken.number} does not name the one before it.`)
 		: checkpoints.length > 1 && p(mark('good', '✓ In a row'), ' Each checkpoint on this page names the one before it.');
 }
 
@@ -585,7 +584,7 @@ views.mappings = {
 			section(`Plans in force, for ${destination}`, plans.length ? plans.map(plan => h('details', { 'data-key': plan.source }, h('summary',
 				`${plan.source}${plan.aliases.length ? `, also ${plan.aliases.join(', ')}` : ''}: ${plan.kinds.map(one => (KINDS[one.kind] ?? one.kind).toLowerCase()).join(', ')}`),
 			p('Version ', code(plan.version)),
-			plan.kinds.map(one => table(`${KINDS[one.kind] ?? one.kind} of ${plan.source}`, [['Field', row => row.field], ['Personal', row => row.personal ? 'yes: never shown here' : 'no']], one.fields, row => row.field, false)))) : p('No source is on. A source is on once its secret has a key.')),
+			plan.kinds.map(one => table(`${KINDS[one.kind] ?? one.kind} of ${plan.source}`, [['Field', row => row.field], ['Personal', row => row.personal ? 'yes: never shown here' : 'no']], one.fields, row => row.field, false)))) : p('No source is on.')),
 		]),
 		section('Try a payload', p('Nothing is stored, fetched or told.'), h('form', { 'data-do': 'preview' },
 			field('Source', h('select', { name: 'source' }, sourcesOf(mappings.data).map(name => option(name, name)))),
@@ -868,7 +867,6 @@ function keyForm(error) {
 	at('key').focus();
 }
 
-/// Forgets the key and all that was read with it.
 function leave(why) {
 	key = null;
 	kept.clear();
