@@ -12,6 +12,7 @@ mod faults;
 mod grants;
 mod http;
 mod ids;
+mod notices;
 mod queue;
 mod sample;
 
