@@ -13,6 +13,7 @@ mod faults;
 mod grants;
 mod http;
 mod ids;
+mod notices;
 mod queue;
 mod sample;
 
