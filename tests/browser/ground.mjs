@@ -1,6 +1,6 @@
 // What the checks stand on: a bundle of its own, filled with deliveries by their real way, and a browser.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -126,7 +126,7 @@ export class Bundle {
   }
 
   /// What the checks find: more than a page of certificates, one record of every other kind, hostile values, four
-  /// deliveries that need a person, and batches.
+  /// deliveries that need a person, batches and checkpoints.
   async fill() {
     const records = Array.from({ length: 30 }, (_, index) => ({
       certificate_id: `given-${index}`, user_id: `person-${index}`, issue_date: '2026-02-01', location_id: index % 3 ? 'loc_london' : 'loc_lyon', title: 'Food hygiene',
@@ -150,6 +150,7 @@ export class Bundle {
     });
     await this.batch({ batch_id: 'dry', dry_run: true });
     await this.batch({ batch_id: 'real', force: true });
+    for (let count = 0; count < 2; count += 1) execFileSync('cargo', ['run', '-q', '--', 'audit', 'checkpoint', '--data', this.data], { cwd: ROOT });
   }
 
   /// Makes the location known that a delivery waits for.

@@ -303,13 +303,13 @@ function trend(batches) {
 }
 
 function proofState(checkpoint) {
-	if (!checkpoint) return p('No checkpoint yet: each comparison ends with one.');
+	if (!checkpoint) return p('No checkpoint yet: one is made every day.');
 	const old = now() - Date.parse(checkpoint.time) > 36 * 3600 * 1000;
 	return [
 		p(checkpoint.signed ? mark('good', '✓ Signed') : mark('warn', '! Not signed'), ' The last checkpoint was made ', time(checkpoint.time),
 			` and covers ${count(checkpoint.rows, 'row')} in ${count(checkpoint.size, 'chain')}.`),
 		!checkpoint.signed && p(small('The secret “audit” lacks a signing key.')),
-		old && p(mark('warn', '! Old'), ' Did the nightly comparison run?'),
+		old && p(mark('warn', '! Old'), ' One is made every day: why not since?'),
 	];
 }
 
@@ -475,7 +475,7 @@ views.events = {
 			p(WHAT[state]),
 			shown(page, 'the events', data => [
 				data.events.length ? eventTable(`${STATES[state]}, the longest waiting first`, data.events, state === 'pending')
-					: data.next_cursor ? p('None on this page; there are more pages.') : p(mark('good', '✓ None.'), state === 'pending' ? ' Nothing waits.' : ' No delivery waits for a person here.'),
+					: data.next_cursor ? p('None on this page; there are more pages.') : p(mark('good', '✓ None.'), ' Nothing waits.'),
 				pager(route, data.next_cursor)]),
 		];
 	},
@@ -588,8 +588,8 @@ views.mappings = {
 		]),
 		section('Try a payload', p('Nothing is stored, fetched or told.'), h('form', { 'data-do': 'preview' },
 			field('Source', h('select', { name: 'source' }, sourcesOf(mappings.data).map(name => option(name, name)))),
-			field('Payload, as JSON', h('textarea', { name: 'payload', rows: '8', required: true, spellcheck: 'false', autocomplete: 'off', placeholder: '{"event_type": "certificate_created", "certificate_id": "100", ..}' })),
-			field('Headers, one “name: value” a line, where the source reads them', h('textarea', { name: 'headers', rows: '2', spellcheck: 'false', autocomplete: 'off' })),
+			field('Payload, as JSON', h('textarea', { name: 'payload', rows: '8', required: true, spellcheck: 'false', autocomplete: 'off', placeholder: '{"event_type": ..}' })),
+			field('Headers, one “name: value” a line', h('textarea', { name: 'headers', rows: '2', spellcheck: 'false', autocomplete: 'off' })),
 			buttons(h('button', { class: 'main' }, 'Preview')))),
 		preview && section('What it would become', preview.fault ? fault(preview.fault, 'what it would become') : previewed(preview.data)),
 	],
@@ -681,18 +681,20 @@ const deeds = {
 		});
 	},
 	report: element => {
-		// Opened at once, while the click still allows it. It inherits this page's policy, so no script runs in it.
+		// Opened while the click allows it. It inherits this page's policy: no script runs in it.
 		const tab = window.open('', '_blank');
 		return perform(element, 'records:read', async () => {
 			try {
 				const response = await reportOf(element.dataset.id, 'html');
-					if (!tab) return 'The browser did not allow a new tab.';
-				const sheets = [...page.querySelectorAll('style')].map(style => {
-					const sheet = new tab.CSSStyleSheet();
-					sheet.replaceSync(style.textContent);
-					style.remove();
-					return sheet;
+				if (!tab) return 'The browser did not allow a new tab.';
+				// The policy refuses a style element, and lets a script give a sheet.
+				const sheets = [];
+				const bare = (await response.text()).replace(/<style>([^]*?)<[/]style>/g, (_, css) => {
+					sheets.push(new tab.CSSStyleSheet());
+					sheets.at(-1).replaceSync(css);
+					return '';
 				});
+				const page = new DOMParser().parseFromString(bare, 'text/html');
 				tab.document.title = page.title;
 				tab.document.documentElement.lang = 'en';
 				tab.document.adoptedStyleSheets = sheets;
