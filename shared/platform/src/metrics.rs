@@ -23,6 +23,8 @@ pub enum Unit {
     Seconds,
     /// A size.
     Bytes,
+    /// A share, in hundredths.
+    Percent,
 }
 
 impl Unit {
@@ -32,6 +34,7 @@ impl Unit {
             Self::Milliseconds => "Milliseconds",
             Self::Seconds => "Seconds",
             Self::Bytes => "Bytes",
+            Self::Percent => "Percent",
         }
     }
 }
