@@ -1,6 +1,7 @@
 //! What no linter knows of the template: that it agrees with the code.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod permissions;
 mod yaml;
 
 use certbridge_platform::{Env, http::routes::ROUTES};
