@@ -29,6 +29,7 @@ pub mod source;
 pub mod subscriptions;
 mod table;
 pub mod up;
+pub mod why;
 
 pub use error::CliError;
 pub use local::{Local, Options};

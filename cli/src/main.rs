@@ -23,6 +23,7 @@ use certbridge::{
     source::{self, SourceCommand},
     subscriptions::{self, SubscriptionsCommand},
     up::up,
+    why::{self, WhyOptions},
 };
 use certbridge_platform::Env;
 use clap::{Parser, Subcommand};
@@ -106,6 +107,8 @@ enum Command {
     Connect(ConnectCommand),
     /// Look at everything, and say how to mend what does not work
     Doctor(DoctorArgs),
+    /// Tell a record's whole story
+    Why(WhyOptions),
     /// See what definitions make of payloads
     #[command(subcommand)]
     Mapping(MappingCommand),
@@ -151,7 +154,8 @@ async fn main() -> ExitCode {
         | Command::Secrets(_)
         | Command::Source(_)
         | Command::Subscriptions(_)
-        | Command::Test(_) => "off",
+        | Command::Test(_)
+        | Command::Why(_) => "off",
         Command::Up { .. } | Command::Sign { .. } => "info",
     };
     let _written = logs::init(&env, level);
@@ -195,6 +199,7 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
         Command::Test(options) => return probe::run(options, &env).await,
         Command::Keys(command) => keys::run(command, &env).await?,
         Command::Secrets(command) => secrets::run(command, &env).await?,
+        Command::Why(options) => return why::run(options, &env).await,
         Command::Subscriptions(command) => subscriptions::run(command, &env).await?,
         Command::Endpoints(command) => endpoints::run(command, &env).await?,
         Command::Notifications(command) => return notifications::run(command, &env).await,

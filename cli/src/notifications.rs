@@ -162,9 +162,11 @@ mod tests {
 
     #[test]
     fn a_record_is_named_by_a_path() {
-        let key = record("certificate/accredible/a/b#c").unwrap();
-        assert_eq!(key.to_string(), "certificate#accredible#a/b#c");
-        for wrong in ["certificate/accredible", "nothing/accredible/1", "", "certificate//1"] {
+        let key = record("certificate/accredible/a.b-7").unwrap();
+        assert_eq!(key.to_string(), "certificate#accredible#a.b-7");
+        for wrong in
+            ["certificate/accredible", "nothing/accredible/1", "", "certificate//1", "certificate/accredible/1/2"]
+        {
             assert!(record(wrong).is_err(), "{wrong}");
         }
     }

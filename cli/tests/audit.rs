@@ -4,7 +4,7 @@
 #![recursion_limit = "256"]
 
 use certbridge::{
-    audit::{Filters, Verdict, export, verify},
+    audit::{End, Filters, Header, Line, Verdict, export, verify},
     local::LocalTables,
 };
 use certbridge_archive::Archive;
@@ -12,10 +12,11 @@ use certbridge_batch::Notary;
 use certbridge_mapping::RecordKey;
 use certbridge_platform::SystemRuntime;
 use certbridge_sandbox::dynamodb::EmbeddedDynamoDb;
-use certbridge_store::{DynamoStore, Tables, schema};
+use certbridge_store::{Tables, schema};
 use certbridge_sync::{
     AuditRow,
-    checkpoint::{PublicKey, Signer, Stored},
+    checkpoint::{Hash, Heads, PublicKey, Signer, Stored},
+    memory::MemoryStore,
     ports::{Records, Runtime},
     row::{Commit, Lease},
 };
@@ -24,7 +25,7 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::{
-    fs,
+    fs, iter,
     path::{Path, PathBuf},
     process::{Output, Stdio},
 };
@@ -66,7 +67,7 @@ fn key(number: usize) -> RecordKey {
 }
 
 /// Appends rows to a record by claim and commit, as a worker does.
-async fn append(store: &DynamoStore, key: &RecordKey, rows: usize) {
+async fn append(store: &impl Records, key: &RecordKey, rows: usize) {
     for _ in 0..rows {
         let now = SystemRuntime.now();
         let lease = Lease { owner: "worker".to_owned(), until: now + SignedDuration::from_mins(5) };
@@ -95,7 +96,7 @@ async fn append(store: &DynamoStore, key: &RecordKey, rows: usize) {
     }
 }
 
-async fn night(store: &DynamoStore, archive: &Archive, seed: &str) -> Stored {
+async fn night(store: &impl Heads, archive: &Archive, seed: &str) -> Stored {
     let signer = signer(seed);
     let notary = Notary { work: archive, checkpoints: archive, signer: Some(&signer) };
     notary.make(store, &SystemRuntime).await.unwrap()
@@ -128,6 +129,25 @@ impl Ground {
         export(store, &Filters::default(), SystemRuntime.now(), &mut out, |_| {}).await.unwrap();
         tables.close().await.unwrap();
         let export = String::from_utf8(out).unwrap().lines().map(str::to_owned).collect();
+        Self { data, export }
+    }
+
+    /// The same in memory, where there may be more of them, and written down as an export has them.
+    async fn in_memory(records: usize, rows_a_night: usize) -> Self {
+        let (data, store) = (TempDir::new().unwrap(), MemoryStore::new());
+        for _ in 0..3 {
+            for number in 0..records {
+                append(&store, &key(number), rows_a_night).await;
+            }
+            night(&store, &archive(data.path()), SEED).await;
+        }
+        let rows = (0..records).flat_map(|number| store.audit_rows(&key(number)));
+        let header = Header { export: Header::VERSION, time: SystemRuntime.now(), filters: Filters::default() };
+        let lines = iter::once(Line::Header(header)).chain(rows.map(|row| Line::Row(Box::new(row))));
+        let mut export: Vec<_> = lines.map(|line| json!(line).to_string()).collect();
+        let text: String = export.iter().map(|line| format!("{line}\n")).collect();
+        let sha256 = Hash::of(text.as_bytes()).to_string();
+        export.push(json!(Line::End(End { rows: export.len() as u64 - 1, sha256 })).to_string());
         Self { data, export }
     }
 
@@ -180,14 +200,34 @@ fn copied(from: &Path) -> TempDir {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_rows_are_proven_and_whatever_is_done_to_them_is_named() {
-    let (records, rows) = (400, 9);
-    let ground = Ground::with(records, rows).await;
+async fn ten_thousand_rows_are_proven_and_what_is_done_to_one_of_them_is_named() {
+    let ground = Ground::in_memory(400, 9).await;
     let checkpoints = ground.checkpoints();
     assert!(ground.export.len() > 10_000);
     assert_eq!(ground.found(&ground.export, &checkpoints), (Verdict::Proven, String::new()));
+    let one = key(17);
+    let (seventh, eighth, last) = (ground.at(&one, 7), ground.at(&one, 8), ground.at(&one, 27));
+    let broken = |edit: &dyn Fn(&mut Vec<String>), fault: &str| {
+        let mut lines = ground.export.clone();
+        edit(&mut lines);
+        assert_eq!(ground.found(&lines, &checkpoints), (Verdict::Broken, format!("{one}, row {fault}")));
+    };
+    let byte = |lines: &mut Vec<String>| lines[seventh] = lines[seventh].replace("\"pushed\"", "\"none\"");
+    broken(&byte, "7: its hash is not that of its content");
+    broken(&|lines| drop(lines.remove(seventh)), "7: it is missing: the next one here is row 8");
+    broken(&|lines| lines.swap(seventh, eighth), "7: it is missing: the next one here is row 8");
+    broken(&|lines| drop(lines.drain(eighth..=last)), "8: it was cut off: checkpoint 3 saw 27 rows");
+    broken(&|lines| drop(lines.drain(seventh - 6..=last)), "1: the whole chain is gone: checkpoint 3 saw 27 rows");
+}
 
-    let (one, other) = (key(17), key(42));
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_done_to_an_export_is_named() {
+    let (records, rows) = (40, 3);
+    let ground = Ground::with(records, rows).await;
+    let checkpoints = ground.checkpoints();
+    assert_eq!(ground.found(&ground.export, &checkpoints), (Verdict::Proven, String::new()));
+
+    let (one, other) = (key(17), key(18));
     let broken = |edit: &dyn Fn(&mut Vec<String>)| {
         let mut lines = ground.export.clone();
         edit(&mut lines);
@@ -235,8 +275,10 @@ async fn ten_thousand_rows_are_proven_and_whatever_is_done_to_them_is_named() {
     assert_eq!(broken(&|lines| lines.swap(seventh, eighth)), says(7, "it is missing: the next one here is row 8"));
     assert_eq!(broken(&|lines| lines.insert(eighth, lines[seventh].clone())), says(8, "row 7 stands in its place"));
     let far = ground.at(&other, 3);
+    // Whichever of the two records comes first ends where the other's row stands.
     let fault = broken(&|lines| lines.swap(seventh, far));
-    assert!(fault.contains("row 7: it is missing") || fault.contains("row 3: it is missing"), "{fault}");
+    let ends = [says(7, "it was cut off"), format!("{other}, row 3: it was cut off")];
+    assert!(ends.iter().any(|end| fault.starts_with(end)), "{fault}");
     // The tail cut off, by one row and by all that the last nights saw.
     let cut = |from: u64| broken(&|lines| drop(lines.drain(at(from)..=at(last))));
     assert_eq!(cut(last), says(last, &format!("it was cut off: checkpoint 3 saw {last} rows")));
@@ -326,7 +368,7 @@ async fn checkpoints_that_were_touched_are_named() {
         fs::write(file(folder, 3), two).unwrap();
     };
     assert_eq!(touched(&swapped), at(2, missing));
-    let replayed = |folder: &Path| drop(fs::copy(file(folder, 2), file(folder, 4)).unwrap());
+    let replayed = |folder: &Path| assert!(fs::copy(file(folder, 2), file(folder, 4)).is_ok());
     assert_eq!(touched(&replayed), at(4, "it does not follow the checkpoint before"));
 
     // The heads beside them.

@@ -1,6 +1,6 @@
 // What the checks stand on: a bundle of its own, filled with deliveries by their real way, and a browser.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -11,6 +11,8 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 /// What must be shown as it is, wherever it stands.
 export const HOSTILE = '<img src=x onerror="window.owned=1"><script>window.owned=1</script>';
+/// The same as an id, which holds no white space, no slash and no full stop.
+export const HOSTILE_ID = '<script>owned=1<b>"&amp;';
 export const SCOPES = ['records:read', 'audit:read', 'sync:write', 'batch:run'];
 /// How long anything may take that is waited for, in milliseconds. The first build is waited for longer.
 export const PATIENCE = 30_000;
@@ -123,8 +125,8 @@ export class Bundle {
     }, 120_000);
   }
 
-  /// What the checks find: more than a page of certificates, one record of every other kind, hostile values, three
-  /// deliveries that need a person, and batches.
+  /// What the checks find: more than a page of certificates, one record of every other kind, hostile values, four
+  /// deliveries that need a person, batches and checkpoints.
   async fill() {
     const records = Array.from({ length: 30 }, (_, index) => ({
       certificate_id: `given-${index}`, user_id: `person-${index}`, issue_date: '2026-02-01', location_id: index % 3 ? 'loc_london' : 'loc_lyon', title: 'Food hygiene',
@@ -133,21 +135,22 @@ export class Bundle {
     await this.forward('100');
     const at = new Date().toISOString();
     await this.deliver('certificate-1', this.certificate('plain-1'));
-    await this.deliver('certificate-2', this.certificate(`odd ${HOSTILE}`, { title: HOSTILE }));
+    await this.deliver('certificate-2', this.certificate(HOSTILE_ID, { title: HOSTILE }));
     await this.deliver('location-1', { type: 'location.created', timestamp: at, data: { location_id: 'l-1', name: 'London', country: 'GB' } });
     await this.deliver('customer-1', { type: 'customer.created', timestamp: at, data: { customer_id: 'c-1', email: 'marked@example.com', first_name: 'Marked' } });
     await this.deliver('invoice-1', { type: 'invoice.created', timestamp: at, data: { invoice_id: 'i-1', customer_id: 'c-1', total: '120.50', currency: 'USD', status: 'sent', issue_date: '2026-01-31' } });
     await this.deliver('unknown-location', this.certificate('lost-1', { location_id: 'loc_oslo' }));
-    await this.deliver(`unreadable ${HOSTILE}`, 'this is not JSON');
+    await this.deliver('unreadable', 'this is not JSON');
+    await this.deliver(HOSTILE_ID, this.certificate('lost-3', { issue_date: HOSTILE }));
     await this.deliver('no-date', this.certificate('lost-2', { issue_date: null }));
     await until('the deliveries', async () => {
-      const { events } = await this.api('GET', 'summary');
       const one = await this.api('GET', 'events?state=pending');
       const quarantined = await this.api('GET', 'events?state=quarantined');
-      return events && one.events.length === 0 && quarantined.events.length === 3;
+      return one.events.length === 0 && quarantined.events.length === 4;
     });
     await this.batch({ batch_id: 'dry', dry_run: true });
     await this.batch({ batch_id: 'real', force: true });
+    for (let count = 0; count < 2; count += 1) execFileSync('cargo', ['run', '-q', '--', 'audit', 'checkpoint', '--data', this.data], { cwd: ROOT });
   }
 
   /// Makes the location known that a delivery waits for.

@@ -198,10 +198,10 @@ async fn a_refused_key_parks_events(name: &str, status: u16, provider: impl Fn(&
     assert!(grown.refusals == 2 && grown.open_until > breaker.open_until);
 
     provider.clear_faults();
-    assert!(matches!(world.follow(&one, due).await, Disposition::Settled(_)));
+    assert!(matches!(world.follow(&one, due).await, Disposition::Settled { .. }));
     assert!(world.store.breakers().is_empty());
     let due = world.row(&other).next_at.max(world.clock.now());
-    assert!(matches!(world.follow(&other, due).await, Disposition::Settled(_)));
+    assert!(matches!(world.follow(&other, due).await, Disposition::Settled { .. }));
     world.assert_settled_once("1", &one).await;
     world.assert_settled_once("2", &other).await;
 }

@@ -103,8 +103,8 @@ pub(crate) fn confidential(secrets: &Value) -> Vec<String> {
             Value::String(text) => found.push(text.clone()),
             Value::Array(items) => items.iter().for_each(|item| gather(item, found)),
             Value::Object(members) => {
-                // Ids, owners and scopes of keys are no secrets.
-                let plain = ["id", "owner", "scopes", "expires", "default_location"];
+                // Ids, owners and scopes of keys are no secrets, nor is what an endpoint wants to hear of.
+                let plain = ["id", "owner", "scopes", "expires", "default_location", "events"];
                 let secret = |name: &str| !plain.contains(&name);
                 members.iter().filter(|(name, _)| secret(name)).for_each(|(_, member)| gather(member, found));
             }

@@ -12,12 +12,15 @@ use certbridge_sync::{
     AuditRow,
     batches::Batches,
     breaker::BreakerState,
+    catalog::Catalog,
     grants::Grants,
+    history::AuditLog,
     ids::IdMap,
     in_force::Control,
     memory::MemoryStore,
     poll::PollMarks,
     ports::{Breakers, Inbox, Records, Scan},
+    replay::Replays,
 };
 use std::{
     collections::BTreeMap,
@@ -31,7 +34,19 @@ static SKIPPED: Once = Once::new();
 
 /// What the contract is about, and the two views that no port gives.
 pub(crate) trait Subject:
-    Inbox + Records + Breakers + Scan + Batches + PollMarks + IdMap + Grants + Clone + 'static
+    Inbox
+    + Records
+    + Breakers
+    + Scan
+    + Batches
+    + PollMarks
+    + IdMap
+    + Grants
+    + Catalog
+    + AuditLog
+    + Replays
+    + Clone
+    + 'static
 {
     fn trail(&self, key: &RecordKey) -> impl Future<Output = Vec<AuditRow>> + Send;
     fn open_breakers(&self) -> impl Future<Output = BTreeMap<String, BreakerState>> + Send;

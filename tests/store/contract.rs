@@ -7,7 +7,7 @@ use crate::{
         row_of, settle, state, version,
     },
 };
-pub(crate) use crate::{batches::*, grants::*, ids::*};
+pub(crate) use crate::{batches::*, catalog::*, grants::*, ids::*};
 use certbridge_mapping::{Kind, Operation, RecordKey, digest::sha256_hex, event::Order, record::CertificateStatus};
 use certbridge_sync::{
     StoreError,

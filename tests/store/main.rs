@@ -4,6 +4,7 @@
 
 mod backend;
 mod batches;
+mod catalog;
 mod contract;
 mod definitions;
 mod dynamodb;
@@ -12,6 +13,7 @@ mod faults;
 mod grants;
 mod http;
 mod ids;
+mod notices;
 mod queue;
 mod sample;
 
@@ -126,4 +128,9 @@ contract! {
     only_the_holder_renews_a_grant,
     a_grant_that_needs_a_person_is_taken_by_nobody,
     a_persons_grant_goes_over_everything,
+    records_are_indexed_by_when_they_were_synced,
+    what_is_open_is_indexed_by_how_long_it_waits,
+    deliveries_come_without_their_bodies_and_only_those_that_are_kept,
+    a_trail_is_read_backwards_page_by_page,
+    a_row_is_opened_again_once,
 }

@@ -24,7 +24,7 @@ use certbridge_store::{DynamoStore, Tables, schema};
 use certbridge_sync::{
     AuditRow, StoreError,
     batches::{BatchId, Executions},
-    delivery::Delivery,
+    delivery::Delivery as Waiting,
     memory::MemoryStore,
     notice::{Bus, Notice},
     ports::Inbox,
@@ -293,7 +293,7 @@ async fn the_queue_brings_notices_and_deliveries() {
     let notice = message("deliver/notice.json");
     assert_eq!((notice.attempt, notice.content), (1, Some(deliver::Content::Notice(Box::new(synced.clone())))));
     let delivery = message("deliver/delivery.json");
-    let wanted = Delivery { endpoint: "zapier".to_owned(), notice: synced };
+    let wanted = Waiting { endpoint: "zapier".to_owned(), notice: synced };
     assert_eq!((delivery.attempt, delivery.content), (3, Some(deliver::Content::Delivery(Box::new(wanted)))));
 }
 

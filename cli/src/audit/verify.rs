@@ -101,6 +101,8 @@ pub fn verify(export: &Path, folder: &Path, keys: &[PublicKey], known: Option<&H
 }
 
 fn proven(export: &Path, folder: &Path, keys: &[PublicKey], known: Option<&Hash>) -> Result<Finding, Stop> {
+    // First of all, so that what is not there is not taken for broken.
+    let mut export = BufReader::new(File::open(export).map_err(CliError::file(export))?);
     let history = checkpoints::read(folder)?;
     let history = history.map_err(|path| Stop::Fault(format!("{}: this is no checkpoint", path.display())))?;
     let mut witness = Witness::new(&history, keys, known)?;
@@ -110,7 +112,7 @@ fn proven(export: &Path, folder: &Path, keys: &[PublicKey], known: Option<&Hash>
             unshown.push(checkpoint.number);
         }
     }
-    let (header, proven) = rows(export, &witness)?;
+    let (header, proven) = rows(&mut export, &witness)?;
     let mut unproven = Vec::new();
     if witness.signed() == 0 {
         unproven.push("no checkpoint is signed: accidents would be found, intent would not".to_owned());
@@ -171,13 +173,12 @@ fn listen(
 }
 
 /// Holds the rows of an export against the witness.
-fn rows(export: &Path, witness: &Witness) -> Result<(Header, Proven), Stop> {
-    let mut reader = BufReader::new(File::open(export).map_err(CliError::file(export))?);
+fn rows(export: &mut impl BufRead, witness: &Witness) -> Result<(Header, Proven), Stop> {
     let mut digest = Sha256::new();
     let mut line = Vec::new();
     let mut next = |line: &mut Vec<u8>| -> Result<bool, CliError> {
         line.clear();
-        Ok(reader.read_until(b'\n', line).map_err(CliError::file(export))? > 0)
+        Ok(export.read_until(b'\n', line)? > 0)
     };
     next(&mut line)?;
     let header = match serde_json::from_slice(&line) {

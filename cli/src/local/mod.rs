@@ -25,7 +25,7 @@ use certbridge_batch::BatchSync;
 use certbridge_mapping::Definitions;
 use certbridge_platform::{
     Env, Metrics, Secrets, SystemRuntime, definitions,
-    metrics::{Dropped, NAMESPACE},
+    metrics::{Logged, NAMESPACE},
 };
 use certbridge_remote::{HttpDestination, HttpSources, hooks::Reach};
 use certbridge_sandbox::dynamodb::EmbeddedDynamoDb;
@@ -217,7 +217,7 @@ async fn functions(
     executions: LocalExecutions,
     archive: Archive,
 ) -> Result<Functions, CliError> {
-    let metrics = |name| Metrics::new(NAMESPACE, name, SystemRuntime).with_sink(Dropped);
+    let metrics = |name| Metrics::new(NAMESPACE, name, SystemRuntime).with_sink(Logged);
     let files = store.control().await?.definitions;
     let in_force = || InForce::new(files.clone(), SystemRuntime.now(), REFRESH);
     let start = async |name| {

@@ -184,7 +184,7 @@ fn lambda_record(record: &Record) -> Value {
         "dynamodb": {
             "Keys": image(change.and_then(|change| change.keys.as_ref())),
             "NewImage": image(change.and_then(|change| change.new_image.as_ref())),
-            "ApproximateCreationDateTime": change.and_then(created_at),
+            "ApproximateCreationDateTime": change.and_then(created_at).unwrap_or_default(),
             "SequenceNumber": sequence(record),
             "SizeBytes": change.and_then(|change| change.size_bytes).unwrap_or_default(),
             "StreamViewType": "NEW_IMAGE",

@@ -113,10 +113,9 @@ function bars(caption, rows, name) {
 	const most = Math.max(1, ...rows.map(row => row.records));
 	const bar = row => h('svg', { class: 'bar', viewBox: '0 0 100 8', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
 		h('rect', { width: Math.max(row.records ? 1 : 0, 100 * row.records / most), height: 8 }));
-	return table(caption, [['Name', name], ['Count', row => number(row.records), 'number'], ['Share of the largest', bar, 'chart']], rows, null, false);
+	return table(caption, [['Name', name], ['Count', row => number(row.records), 'number'], ['Share', bar, 'chart']], rows, null, false);
 }
 
-/// How a fault is told: what happened, what it means, what to do.
 function fault(of, what) {
 	if (of.status === 403) {
 		return notice('', p(strong(`Your key may not see ${what}.`)), p(of.detail ?? of.title, of.scope && ` It needs the scope ${of.scope}.`));
@@ -147,7 +146,6 @@ function address(path, query = {}) {
 	return `#/${path}${given.size ? `?${given}` : ''}`;
 }
 const recordAddress = (kind, source, id) => `records/${enc(kind)}/${enc(source)}/${enc(id)}`;
-/// A link to a record by its name `kind#source#id`.
 function recordLink(name) {
 	const [, kind, source, id] = /^([^#]*)#([^#]*)#([^]*)$/.exec(name ?? '') ?? [];
 	return kind ? link(address(recordAddress(kind, source, id)), `${kind} ${id}`, small(` of ${source}`)) : '–';
@@ -157,7 +155,7 @@ const pre = (label, value) => h('pre', { tabindex: '0', role: 'region', 'aria-la
 // ---- The API
 
 let key = null;
-/// What was read: path to `{etag, data, at}`, the last used at the end.
+/// What was read: path to `{etag, data, at}`.
 const kept = new Map();
 const KEPT = 60;
 
@@ -171,7 +169,7 @@ async function call(method, path, { body, headers = {}, raw = false } = {}) {
 	try {
 		response = await fetch(path, {
 			method, headers: { authorization: `Bearer ${key}`, ...headers }, body: body === undefined ? undefined : JSON.stringify(body),
-			cache: 'no-store', credentials: 'omit', redirect: 'manual', referrerPolicy: 'no-referrer', signal: AbortSignal.timeout(40000),
+			cache: 'no-store', credentials: 'omit', redirect: 'manual', signal: AbortSignal.timeout(40000),
 		});
 	} catch {
 		throw new Refused({ status: 0, title: 'The server cannot be reached.' });
@@ -181,12 +179,12 @@ async function call(method, path, { body, headers = {}, raw = false } = {}) {
 	if (response.type === 'opaqueredirect') throw new Refused({ status: 303, title: 'It is too large for this page.' });
 	const version = response.headers.get('certbridge-version');
 	if (version ? version !== VERSION : response.ok) {
-		throw new Refused({ status: 1, title: `This page speaks version ${VERSION} of the API, and the server ${version ? `version ${version.slice(0, 20)}` : 'names none'}.`, detail: 'Load the page again; if that does not help, ask who runs it.' });
+		throw new Refused({ status: 1, title: `This page speaks version ${VERSION} of the API, and the server ${version ? `version ${version.slice(0, 20)}` : 'names none'}.`, detail: 'Load the page again.' });
 	}
 	if (response.ok && raw) return response;
 	if (response.status === 304) return { status: 304 };
 	const data = await response.json().catch(() => null);
-	if (response.ok && data !== null) return { data, etag: response.headers.get('etag'), status: response.status };
+	if (response.ok && data !== null) return { data, etag: response.headers.get('etag') };
 	const wait = Number.parseInt(response.headers.get('retry-after'), 10);
 	throw new Refused({
 		status: response.ok ? 500 : response.status, title: said(data?.title ?? data?.message ?? `The answer was ${response.status}.`),
@@ -201,13 +199,11 @@ async function get(path, scope = 'records:read') {
 	try {
 		const answer = await call('GET', path, { headers: before?.etag ? { 'if-none-match': before.etag } : {} });
 		const data = answer.status === 304 ? before.data : answer.data;
-		kept.delete(path);
+		if (kept.size > KEPT) kept.clear();
 		kept.set(path, { data, etag: answer.etag ?? before?.etag, at: new Date(now()).toISOString() });
-		if (kept.size > KEPT) kept.delete(kept.keys().next().value);
 		return { data };
 	} catch (error) {
-		if (!(error instanceof Refused)) throw error;
-		if (error.status === 401) throw error;
+		if (!(error instanceof Refused) || error.status === 401) throw error;
 		if (error.status === 403) error.scope = scope;
 		if (error.retry) wait = Math.max(wait, error.retry);
 		const stale = before && [0, 429, 500, 502, 503, 504].includes(error.status);
@@ -251,7 +247,7 @@ function verdict(summary, batches, mappings, locations) {
 	if (late > LATE) worry('bad', `Deliveries are late: the oldest should have been tried ${lasting(late)} ago. `, link(address('events', { state: 'pending' }), 'See which'));
 	if (last?.status === 'failed' || ['needs_person', 'failed'].includes(last?.summary?.verdict)) worry('warn', 'The last comparison needs a person. ', link(`#/batches/${enc(last.batch_id)}`, 'See the batch'));
 	if (mappings?.broken.length) worry('bad', `${count(mappings.broken.length, 'definition is', 'definitions are')} broken. `, link('#/mappings', 'See which'));
-	if (locations?.scope === 'missing') worry('bad', `Our key at ${locations.destination} lacks the permission ${said(locations.lacks)}.`);
+	if (locations?.scope === 'missing') worry('bad', `Our key at ${locations.destination} lacks ${said(locations.lacks)}.`);
 	const records = kinds.reduce((sum, kind) => sum + kind.records, 0);
 	const synced = kinds.map(kind => kind.last_synced_at).filter(Boolean).sort((a, b) => Date.parse(a) - Date.parse(b)).at(-1);
 	const more = complete => complete ? '' : ' or more';
@@ -262,7 +258,7 @@ function verdict(summary, batches, mappings, locations) {
 			h('h2', first ? ['Attention: ', ...first.text] : empty ? 'Nothing has been synced yet' : events.pending ? `In step, with ${count(events.pending, 'delivery', 'deliveries')} on the way` : 'Everything is in step'),
 			rest.length ? h('ul', rest.map(({ text }) => li(...text))) : null,
 			empty && [p('Send a first event, in the folder of Certbridge: ', code('certbridge test --source accredible'), ', or sync one record yourself: ', code('POST /certificates/100/sync'), '.')],
-			!first && !empty && p('No delivery waits for a person, and none is late.')),
+			!first && !empty && p('No delivery is late.')),
 		figures([
 			['Records in step', number(records) + more(summary.complete), kinds.filter(kind => kind.records).map(kind => count(kind.records, kind.kind)).join(', ')],
 			['Last sync', time(synced)],
@@ -271,7 +267,7 @@ function verdict(summary, batches, mappings, locations) {
 		]),
 		bars('Deliveries that are not settled', ['pending', 'quarantined', 'failed'].map(state => ({ name: state, records: events[state] })),
 			row => link(address('events', { state: row.name }), row.name)),
-		!(summary.complete && events.complete) && p(small('Not everything was counted: there is more than the numbers say.')),
+		!(summary.complete && events.complete) && p(small('Not everything was counted: there is more.')),
 	];
 }
 
@@ -283,7 +279,7 @@ function verdictOf(batch) {
 
 function comparisons(batches) {
 	const done = batches.filter(batch => batch.summary && batch.mode === 'reconcile').slice(0, 30).reverse();
-	if (!batches.length) return p('No comparison has been made yet. One is made every night, or ', link('#/batches', 'start one now'), '.');
+	if (!batches.length) return p('No comparison yet. One is made every night, or ', link('#/batches', 'start one now'), '.');
 	return [
 		done.length > 1 && trend(done),
 		batchTable('The last batches', batches.slice(0, 5)), p(link('#/batches', 'All batches')),
@@ -296,7 +292,7 @@ function trend(batches) {
 	const step = 300 / Math.max(batches.length, 10);
 	const text = batches.map(batch => `${number(batch.summary.repaired)}${['needs_person', 'failed'].includes(batch.summary.verdict) ? ' (needs a person)' : ''}`).join(', ');
 	return h('figure',
-		h('figcaption', small(`Drift: records that differed and were put right, or would be, in the last ${count(batches.length, 'comparison')}, the oldest first; at most ${number(most)}.`)),
+		h('figcaption', small(`Drift: records put right, or to be put right, in the last ${count(batches.length, 'comparison')}, the oldest first; at most ${number(most)}.`)),
 		h('svg', { class: 'trend', role: 'img', 'aria-label': `The oldest first: ${text}`, viewBox: '0 0 300 60', preserveAspectRatio: 'none' },
 			batches.map((batch, index) => {
 				const height = Math.max(2, 58 * batch.summary.repaired / most);
@@ -307,13 +303,13 @@ function trend(batches) {
 }
 
 function proofState(checkpoint) {
-	if (!checkpoint) return p('There is no checkpoint yet: one is made at the end of each comparison.');
+	if (!checkpoint) return p('No checkpoint yet: one is made every day.');
 	const old = now() - Date.parse(checkpoint.time) > 36 * 3600 * 1000;
 	return [
 		p(checkpoint.signed ? mark('good', '✓ Signed') : mark('warn', '! Not signed'), ' The last checkpoint was made ', time(checkpoint.time),
 			` and covers ${count(checkpoint.rows, 'row')} in ${count(checkpoint.size, 'chain')}.`),
-		!checkpoint.signed && p(small('An unsigned checkpoint finds accidents, not intent. The secret “audit” lacks a signing key.')),
-		old && p(mark('warn', '! Old'), ' It is more than a day and a half old: did the nightly comparison run?'),
+		!checkpoint.signed && p(small('The secret “audit” lacks a signing key.')),
+		old && p(mark('warn', '! Old'), ' One is made every day: why not since?'),
 	];
 }
 
@@ -364,15 +360,15 @@ views.records = {
 					['State', row => said(row.status)], ['Location', row => said(row.location_id)], ['Synced', row => time(row.synced_at)],
 				], data.records, row => row.record)
 					: data.next_cursor ? p('None on this page; there are more pages.')
-						: p(filtered || route.query.get('cursor') ? 'Nothing matches.' : 'Nothing has been synced yet: send a first event, or sync one record.'),
+						: p(filtered || route.query.get('cursor') ? 'Nothing matches.' : 'Nothing has been synced yet: send a first event.'),
 				pager(route, data.next_cursor)]),
 		];
 	},
 };
-/// A time for an input in this place's own time, and back.
+/// A time in this place's own time, for an input.
 const local = iso => { const date = new Date(iso); return Number.isNaN(+date) ? '' : new Date(date - date.getTimezoneOffset() * 60000).toISOString().slice(0, 16); };
 
-/// What a dry run said of which record: kept while its view is open.
+/// What a dry run said, of which record.
 let wouldBe = null;
 
 views.record = {
@@ -397,9 +393,11 @@ views.record = {
 
 function recordState(record) {
 	return [
-		record.in_progress && notice('', p(strong('Somebody works on it right now.'), ' What stands here may change in a moment.')),
-		record.in_doubt && notice('bad', p(strong('It is in doubt.'), ' The destination may have been told what is not on record; it is told anew.')),
-		record.plan && !record.plan_in_force && notice('', p(strong('It was mapped by a plan that is no longer in force.'), ' The next sync maps it anew.')),
+		[[record.in_progress, 'Somebody works on it right now.', 'It may change in a moment.'],
+			[record.in_doubt, 'It is in doubt.', 'The destination may have been told what is not on record; it is told anew.'],
+			[record.plan && !record.plan_in_force, 'It was mapped by a plan that is no longer in force.', 'The next sync maps it anew.'],
+			[record.erased, 'It was erased.', 'Its trail stays.'],
+			[record.held, 'A legal hold is on it.', 'It cannot be erased.']].map(([is, what, more]) => is && notice('', p(strong(what), ` ${more}`))),
 		facts([
 			['State', said(record.status)], ['Location', said(record.location_id)],
 			['Synced', time(record.synced_at)], ['Fetched from its source', time(record.fetched_at)],
@@ -425,6 +423,7 @@ const OUTCOMES = {
 function who({ actor, cause }) {
 	if (actor.type === 'source') return `${said(actor.name)}${actor.on_behalf_of ? `, for ${said(actor.on_behalf_of)},` : ''} sent ${said(cause.event_type ?? 'an event')}`;
 	if (actor.type === 'caller') return `${said(actor.owner)} ${cause.type === 'event' ? `ran ${said(cause.event_type)} again` : cause.type === 'batch' ? 'asked for a batch' : 'asked for a sync'}`;
+	if (actor.type === 'operator') return `${said(actor.name)} ran ${said(cause.name)}`;
 	if (actor.type === 'reconciliation') return 'Both sides were compared';
 	if (actor.type === 'recovery') return 'Certbridge made sure, after an interrupted push';
 	return words(actor.type);
@@ -436,7 +435,7 @@ function historyOf(history, route) {
 		p(chain.holds ? mark('good', '✓ The chain holds') : mark('bad', '✗ The chain is broken'),
 			chain.holds ? ' on this page: every row is as it was written and names the one before.' : ` ${said(chain.fault)}`),
 		history.open.length ? [h('h3', 'Not settled'), eventTable('Deliveries of this record that are not settled', history.open, false)] : null,
-		!history.open_complete && p(small('Not everything that is not settled was looked through.')),
+		!history.open_complete && p(small('There may be more.')),
 		history.entries.length ? h('ol', { class: 'timeline' }, history.entries.map(entry)) : p('Nothing is on record.'),
 		pager(route, history.next_cursor, 'Older entries'),
 	];
@@ -461,9 +460,9 @@ function entry({ row, delivery }) {
 
 const STATES = { pending: 'On the way', quarantined: 'Quarantined', failed: 'Failed' };
 const WHAT = {
-	pending: 'Accepted, and not settled yet. They are tried again by themselves.',
+	pending: 'Accepted, and not settled yet. They are tried by themselves.',
 	quarantined: 'Proven, and kept, but what they say could not be read or mapped. Mend the cause, then run them again.',
-	failed: 'Tried for five days, and given up. Mend the cause, then run them again.',
+	failed: 'Tried for days, and given up. Mend the cause, then run them again.',
 };
 
 views.events = {
@@ -476,7 +475,7 @@ views.events = {
 			p(WHAT[state]),
 			shown(page, 'the events', data => [
 				data.events.length ? eventTable(`${STATES[state]}, the longest waiting first`, data.events, state === 'pending')
-					: data.next_cursor ? p('None on this page; there are more pages.') : p(mark('good', '✓ None.'), state === 'pending' ? ' Nothing waits.' : ' No delivery waits for a person here.'),
+					: data.next_cursor ? p('None on this page; there are more pages.') : p(mark('good', '✓ None.'), ' Nothing waits.'),
 				pager(route, data.next_cursor)]),
 		];
 	},
@@ -498,7 +497,7 @@ views.batches = {
 		return { page, mappings };
 	},
 	render: ({ page, mappings }, route) => [
-		p('A batch compares what the source has with what the destination has, and repairs what differs.'),
+		p('A batch compares source and destination, and repairs what differs.'),
 		h('details', { 'data-key': 'start' }, h('summary', 'Compare both sides now'), h('form', { 'data-do': 'start', class: 'narrow' },
 			field('Source', h('select', { name: 'source' }, (sourcesOf(mappings.data).length ? sourcesOf(mappings.data) : ['accredible']).map(name => option(name, name, 'accredible')))),
 			field('Kind', h('select', { name: 'kind' }, Object.entries(KINDS).map(([kind, name]) => option(kind, name, 'certificate')))),
@@ -507,7 +506,7 @@ views.batches = {
 				label({ class: 'check' }, h('input', { type: 'radio', name: 'how', value: 'real' }), 'Repair what differs')),
 			buttons(h('button', { class: 'main' }, 'Start')))),
 		shown(page, 'the batches', data => [
-			data.batches.length ? batchTable('Batches, the last asked for first', data.batches) : p('There has been no batch yet.'),
+			data.batches.length ? batchTable('Batches, the last asked for first', data.batches) : p('No batch yet.'),
 			pager(route, data.next_cursor)]),
 	],
 };
@@ -533,14 +532,13 @@ views.batch = {
 			return [
 				h('div', { class: `state ${VERDICTS[one.summary?.verdict]?.[0] ?? (one.status === 'failed' ? 'bad' : over ? '' : 'warn')}` },
 					p(verdictOf(one), ' ', one.summary?.headline ?? one.error ?? (over ? '' : 'It is not over yet: this page follows it.'))),
-				one.report ? [buttons(button('report', 'Open the report', id, true), button('file', 'CSV', { ...id, 'data-format': 'csv', 'aria-label': 'Save the report as CSV' }), button('file', 'JSON', { ...id, 'data-format': 'json', 'aria-label': 'Save the report as JSON' })),
-					p(small('The report opens in a tab of its own; CSV and JSON are saved as files.'))] : null,
+				one.report ? buttons(button('report', 'Open the report', id, true), button('file', 'CSV', { ...id, 'data-format': 'csv', 'aria-label': 'Save the report as CSV' }), button('file', 'JSON', { ...id, 'data-format': 'json', 'aria-label': 'Save the report as JSON' })) : null,
 				facts([
 					['State', words(one.status)], ['Mode', `${words(one.mode)}${one.dry_run ? ', dry run: nothing is written' : ''}${one.force ? ', forced' : ''}`],
 					['Of', `${one.source}, ${one.kind}`], ['Asked for', time(one.requested_at), ` by ${one.requested_by}`],
 					one.finished_at && ['Finished', time(one.finished_at)],
 					one.summary && ['Compared', count(one.summary.records, 'record'), `; ${number(one.summary.repaired)} ${one.dry_run ? 'to repair' : 'repaired'}`]]),
-				section('How far it has come', facts([
+				section('Progress', facts([
 					['Listed at the source', count(done.source, 'row')], ['Listed at the destination', count(done.destination, 'row')], ['Listed by us', count(done.own, 'row')],
 					['Compared', `${number(done.compared)} of ${count(done.partitions, 'part')}`], ['Repaired', count(done.repaired, 'record')]])),
 			];
@@ -552,49 +550,46 @@ views.audit = {
 	name: 'Audit', title: () => 'Audit proof',
 	load: async ({ query }) => ({ page: await get(paged('audit/checkpoints', query), 'audit:read') }),
 	render: ({ page }, route) => [
-		p('Every change is a row that names the hash of the row before. A checkpoint is one number over the ends of all those chains: who changes or removes a row is found out.'),
+		p('Every change is a row that names the hash of the one before. A checkpoint is one number over the ends of all those chains.'),
 		shown(page, 'the audit trail', ({ checkpoints, next_cursor }) => [
 			!route.query.get('cursor') && proofState(checkpoints[0]),
 			checkpoints.length ? [succession(checkpoints), table('Checkpoints, the newest first', [
-				['Made', one => time(one.time)], ['Over', one => one.of],
+				['Checkpoint', one => number(one.number)], ['Made', one => time(one.time)],
 				['Signed', one => one.signed ? mark('good', `✓ by ${said(one.key_id)}`) : mark('warn', '! not signed')],
 				['Chains', one => number(one.size), 'number'], ['Rows', one => number(one.rows), 'number'],
 				['Hash', one => short(one.hash)], ['Names before', one => one.previous ? short(one.previous) : 'the first'],
 				['Root', one => short(one.root)]], checkpoints, one => one.hash)] : null,
 			pager(route, next_cursor)]),
-		p(small('That is what the server says. To prove it without the server: ', code('certbridge audit export'), ' and ', code('certbridge audit verify'), '.')),
+		p(small('That is what the server says. Prove it without: ', code('certbridge audit export'), ' and ', code('certbridge audit verify'), '.')),
 	],
 };
 
 function succession(checkpoints) {
-	const broken = checkpoints.find((one, index) => {
-		const before = checkpoints.slice(index + 1).find(other => other.of === one.of);
-		return before && before.hash !== one.previous;
-	});
-	return broken ? p(mark('bad', '✗ Broken'), ' The checkpoint of ', broken.time, ' does not name the one before it.')
+	const broken = checkpoints.find((one, index) => index + 1 < checkpoints.length && checkpoints[index + 1].hash !== one.previous);
+	return broken ? p(mark('bad', '✗ Broken'), ` Checkpoint ${broken.number} does not name the one before it.`)
 		: checkpoints.length > 1 && p(mark('good', '✓ In a row'), ' Each checkpoint on this page names the one before it.');
 }
 
-/// What a payload became: kept while the view is open.
+/// What a payload became.
 let preview = null;
 
 views.mappings = {
 	name: 'Mappings', title: () => 'Mappings',
 	load: async () => ({ mappings: await get('mappings') }),
 	render: ({ mappings }) => [
-		p('A plan says how what a source sends becomes a record, and what the destination is told.'),
+		p('A plan says how what a source sends becomes what the destination is told.'),
 		shown(mappings, 'the plans', ({ destination, plans, broken }) => [
 			broken.length ? notice('bad', p(strong(`${count(broken.length, 'definition is', 'definitions are')} broken, and not in force.`)),
 				table('Broken definitions', [['File', one => one.file], ['Reason', one => one.reason]], broken, one => one.file)) : null,
 			section(`Plans in force, for ${destination}`, plans.length ? plans.map(plan => h('details', { 'data-key': plan.source }, h('summary',
 				`${plan.source}${plan.aliases.length ? `, also ${plan.aliases.join(', ')}` : ''}: ${plan.kinds.map(one => (KINDS[one.kind] ?? one.kind).toLowerCase()).join(', ')}`),
 			p('Version ', code(plan.version)),
-			plan.kinds.map(one => table(`${KINDS[one.kind] ?? one.kind} of ${plan.source}`, [['Field', row => row.field], ['Personal', row => row.personal ? 'yes: never shown here' : 'no']], one.fields, row => row.field, false)))) : p('No source is on. A source is on once its secret has a key.')),
+			plan.kinds.map(one => table(`${KINDS[one.kind] ?? one.kind} of ${plan.source}`, [['Field', row => row.field], ['Personal', row => row.personal ? 'yes: never shown here' : 'no']], one.fields, row => row.field, false)))) : p('No source is on.')),
 		]),
 		section('Try a payload', p('Nothing is stored, fetched or told.'), h('form', { 'data-do': 'preview' },
 			field('Source', h('select', { name: 'source' }, sourcesOf(mappings.data).map(name => option(name, name)))),
-			field('Payload, as JSON', h('textarea', { name: 'payload', rows: '8', required: true, spellcheck: 'false', autocomplete: 'off', placeholder: '{"event_type": "certificate_created", "certificate_id": "100", ..}' })),
-			field('Headers, one “name: value” a line, where the source reads them', h('textarea', { name: 'headers', rows: '2', spellcheck: 'false', autocomplete: 'off' })),
+			field('Payload, as JSON', h('textarea', { name: 'payload', rows: '8', required: true, spellcheck: 'false', autocomplete: 'off', placeholder: '{"event_type": ..}' })),
+			field('Headers, one “name: value” a line', h('textarea', { name: 'headers', rows: '2', spellcheck: 'false', autocomplete: 'off' })),
 			buttons(h('button', { class: 'main' }, 'Preview')))),
 		preview && section('What it would become', preview.fault ? fault(preview.fault, 'what it would become') : previewed(preview.data)),
 	],
@@ -616,7 +611,6 @@ function say(tone, ...text) {
 }
 const hush = () => at('answer').replaceChildren();
 
-/// Why a deed was not done, in one line.
 function refusal(error, scope) {
 	if (!(error instanceof Refused)) return 'Something went wrong in this page.';
 	if (error.status === 403) return `Your key may not do this: it needs the scope ${scope}.`;
@@ -625,7 +619,7 @@ function refusal(error, scope) {
 	return `Not done. ${error.title} ${error.detail ?? ''}${errors}${again}`;
 }
 
-/// Does it once, says what came of it, and shows the view anew.
+/// Does it once, and says what came of it.
 async function perform(element, scope, deed) {
 	if (element.getAttribute('aria-disabled') === 'true') return;
 	element.setAttribute('aria-disabled', 'true');
@@ -643,7 +637,7 @@ async function perform(element, scope, deed) {
 	if (turn === turnBefore || route().path === current) await show(false);
 }
 
-/// Asks before something is done. Resolves to whether it was wanted.
+/// Resolves to whether a person wants it.
 function ask(title, text, yes) {
 	const dialog = at('ask');
 	at('ask-title').textContent = title;
@@ -676,30 +670,31 @@ const deeds = {
 	try: element => perform(element, 'sync:write', async () => {
 		const { data } = await call('POST', `${recordPath(element.dataset)}?dry_run=true`, { body: {} });
 		wouldBe = { address: route().path, data };
-		return `Nothing was written. ${count(data.changes.length, 'field')} would change; it is shown under “What would change”.`;
+		return `Nothing was written. ${count(data.changes.length, 'field')} would change; see “What would change”.`;
 	}),
 	replay: async element => {
 		const { source, id } = element.dataset;
-		if (!await ask('Run this event again?', `Event ${id} of ${source} gets a new attempt, on your key’s account. The newest state of its record is told to the destination.`, 'Run it again')) return;
+		if (!await ask('Run this event again?', `Event ${id} of ${source} is tried anew, on your key’s account, and its record’s newest state is told to the destination.`, 'Run it again')) return;
 		await perform(element, 'sync:write', async () => {
 			await call('POST', `events/${enc(source)}/${enc(id)}/replay`);
 			return [`Event ${id} is on its way again. `, link(address('events', { state: 'pending' }), 'What is on the way')];
 		});
 	},
 	report: element => {
-		// Opened at once, while the click still allows it. It inherits this page's policy, so no script runs in it.
+		// Opened while the click allows it. It inherits this page's policy: no script runs in it.
 		const tab = window.open('', '_blank');
 		return perform(element, 'records:read', async () => {
 			try {
 				const response = await reportOf(element.dataset.id, 'html');
-				const page = new DOMParser().parseFromString(await response.text(), 'text/html');
 				if (!tab) return 'The browser did not allow a new tab.';
-				const sheets = [...page.querySelectorAll('style')].map(style => {
-					const sheet = new tab.CSSStyleSheet();
-					sheet.replaceSync(style.textContent);
-					style.remove();
-					return sheet;
+				// The policy refuses a style element, and lets a script give a sheet.
+				const sheets = [];
+				const bare = (await response.text()).replace(/<style>([^]*?)<[/]style>/g, (_, css) => {
+					sheets.push(new tab.CSSStyleSheet());
+					sheets.at(-1).replaceSync(css);
+					return '';
 				});
+				const page = new DOMParser().parseFromString(bare, 'text/html');
 				tab.document.title = page.title;
 				tab.document.documentElement.lang = 'en';
 				tab.document.adoptedStyleSheets = sheets;
@@ -755,9 +750,9 @@ const submissions = {
 	},
 	start: async (form, given) => {
 		const dry = given.get('how') !== 'real';
-		if (!dry && !await ask('Repair what differs?', `What the destination lacks or holds otherwise is told to it, for the ${KINDS[given.get('kind')].toLowerCase()} of ${given.get('source')}.`, 'Compare and repair')) return;
+		if (!dry && !await ask('Repair what differs?', `The destination is told what it lacks or holds otherwise, of the ${KINDS[given.get('kind')].toLowerCase()} of ${given.get('source')}.`, 'Compare and repair')) return;
 		await perform(form.querySelector('button'), 'batch:run', async () => {
-			// The id is ours, so that a request that is sent twice starts one batch.
+			// An id of ours: sent twice, it is one batch.
 			const id = `dashboard-${new Date(now()).toISOString().replace(/\D/g, '').slice(0, 14)}-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
 			const { data } = await call('POST', `batch_sync?source=${enc(given.get('source'))}&kind=${enc(given.get('kind'))}`, { body: { batch_id: id, dry_run: dry } });
 			location.hash = `#/batches/${enc(data.batch_id)}`;
@@ -777,7 +772,7 @@ const submissions = {
 			preview = { fault: error };
 			throw error;
 		}
-		return preview.data.problems.length ? `${count(preview.data.problems.length, 'problem')}: they are listed under “What it would become”.` : 'It can be mapped: see “What it would become”.';
+		return preview.data.problems.length ? `${count(preview.data.problems.length, 'problem')}: see “What it would become”.` : 'It can be mapped: see “What it would become”.';
 	}),
 };
 
@@ -864,7 +859,7 @@ function keyForm(error) {
 	current = null;
 	head('Give your API key', null);
 	at('view').replaceChildren(
-		p('This page shows what your key may see. The key is sent to this server alone, in a header, and is in no address.'),
+		p('This page shows what your key may see. The key is sent to this server alone, and stands in no address.'),
 		h('form', { 'data-do': 'key', class: 'narrow', autocomplete: 'off', novalidate: true },
 			field('API key', h('input', { type: 'password', name: 'key', id: 'key', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none', 'aria-invalid': error ? 'true' : null, 'aria-describedby': error ? 'key-error' : null })),
 			error && p({ id: 'key-error', class: 'bad' }, `✗ ${error}`),
@@ -874,7 +869,6 @@ function keyForm(error) {
 	at('key').focus();
 }
 
-/// Forgets the key and all that was read with it.
 function leave(why) {
 	key = null;
 	kept.clear();
@@ -885,7 +879,6 @@ function leave(why) {
 	say('good', why);
 }
 
-/// A browser may forbid a page to keep anything; then nothing is kept.
 function store(where, name, value) {
 	try {
 		if (value === undefined) return window[where].getItem(name);

@@ -115,6 +115,9 @@ impl<S, R, D, Q, T> App<S, R, D, Q, T> {
     fn tell(&self, ended: &Ended) {
         let verdict = ended.verdict;
         tracing::info!(batch = %ended.batch_id, ?verdict, headline = ended.mail.subject, "the batch is over");
+        if let Some(drift) = ended.drift {
+            self.metrics.emit(&[("Drift", 100.0 * drift, Unit::Percent)], &[]);
+        }
         let counts = [
             ("BatchEnded", true),
             ("BatchNeedsPerson", verdict == Verdict::NeedsPerson),

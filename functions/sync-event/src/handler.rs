@@ -119,7 +119,7 @@ where
         let _entered = span.enter();
         match result {
             Ok(disposition) => {
-                self.tell(&disposition);
+                self.tell(&disposition, source(item));
                 true
             }
             Err(error) => {
@@ -131,13 +131,18 @@ where
     }
 
     /// One log line and one count per decision.
-    fn tell(&self, disposition: &Disposition) {
+    fn tell(&self, disposition: &Disposition, source: &str) {
         match disposition {
-            Disposition::Settled(report) => {
+            Disposition::Settled { report, since } => {
                 let pushed = report.action == Action::Pushed;
                 let outcome = report.outcome.as_str();
                 tracing::info!(outcome, pushed, sequence = report.sequence, plan = %report.plan, "settled");
                 self.metrics.count("Settled", &[("Outcome", outcome)]);
+                // What was told nothing has not arrived anywhere.
+                if let Some(since) = since.filter(|_| pushed) {
+                    let lag = self.engine.runtime.now().duration_since(since).as_millis() as f64;
+                    self.metrics.emit(&[("Lag", lag.max(0.0), Unit::Milliseconds)], &[("Source", source)]);
+                }
             }
             Disposition::Later { next_at, attempt, reason, received_at } => {
                 tracing::warn!(%next_at, attempt, reason, "later");
@@ -147,7 +152,7 @@ where
             Disposition::SetAside { state, reason } => {
                 tracing::error!(state = state.as_str(), reason, "set aside");
                 let metric = if *state == InboxState::Failed { "Failed" } else { "Quarantined" };
-                self.metrics.count(metric, &[]);
+                self.metrics.count(metric, &[("Source", source)]);
             }
             Disposition::Dropped(why) => tracing::info!(why, "dropped"),
         }
@@ -182,6 +187,16 @@ fn group(item: &Item) -> String {
         Ok(Content::Pointer(Pointer::Event(key))) => key.to_string(),
         Ok(Content::Pointer(Pointer::Assert { record, .. })) => record.to_string(),
         _ => item.id.clone(),
+    }
+}
+
+/// Whose event or record it is; nobody's, if it cannot be read.
+fn source(item: &Item) -> &str {
+    match &item.content {
+        Ok(Content::Row(row)) => &row.key.source,
+        Ok(Content::Pointer(Pointer::Event(key))) => &key.source,
+        Ok(Content::Pointer(Pointer::Assert { record, .. })) => &record.source,
+        _ => "",
     }
 }
 

@@ -151,7 +151,14 @@ where
         );
         let data = BatchData { batch_id: id.clone(), verdict: Verdict::Failed, records: None, repaired: None };
         let notice = Some(Notice::of_batch(data, self.engine.runtime.now()));
-        Ok(Ended { batch_id: id, verdict: Verdict::Failed, report: None, mail: Mail { subject, text }, notice })
+        Ok(Ended {
+            batch_id: id,
+            verdict: Verdict::Failed,
+            drift: None,
+            report: None,
+            mail: Mail { subject, text },
+            notice,
+        })
     }
 
     /// Gives a turn up. If that fails, it ends by itself.

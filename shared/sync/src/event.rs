@@ -28,7 +28,13 @@ fn assertion(record: &RecordKey) -> Pointer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
     /// It is settled.
-    Settled(Report),
+    Settled {
+        /// How.
+        report: Report,
+        /// Since when somebody waited for it: it was received then or, if a person had it run again, that was asked for
+        /// then. A state that was asserted was not an event.
+        since: Option<Timestamp>,
+    },
     /// It is tried again later.
     Later {
         /// When.
@@ -80,7 +86,10 @@ where
         };
         tracing::Span::current().record("record", tracing::field::display(&event.record));
         let unsettled = match self.attempt(row, event, run).await {
-            Ok(report) => return Ok(Disposition::Settled(report)),
+            Ok(report) => {
+                let since = row.replay.as_ref().map_or(row.received_at, |replay| replay.at);
+                return Ok(Disposition::Settled { report, since: Some(since) });
+            }
             Err(unsettled) => unsettled,
         };
         let disposition = match &unsettled.failure {
@@ -265,7 +274,7 @@ where
             settles: None,
         };
         let unsettled = match self.perform(&job, run).await {
-            Ok(report) => return Ok(Disposition::Settled(report)),
+            Ok(report) => return Ok(Disposition::Settled { report, since: None }),
             Err(unsettled) => unsettled,
         };
         let reason = unsettled.failure.to_string();
