@@ -33,6 +33,7 @@ PRICES = {
     "CloudWatch Logs, a GB taken in": 0.50,
     "CloudWatch, a metric and month": 0.30,
     "CloudWatch, an alarm and month": 0.10,
+    "CloudWatch, a dashboard and month": 3.00,
     "transfer out, a GB": 0.09,
 }
 
@@ -140,15 +141,16 @@ def a_night(records):
 def a_month_of_nothing():
     with open(os.path.join(ROOT, "template.yaml")) as file:
         template = file.read()
-    count = lambda kind: len(re.findall(rf"^    Type: {kind}\n", template, re.MULTILINE))
-    # One of the two destinations' secrets is made.
-    secrets, alarms = count("AWS::SecretsManager::Secret") - 1, count("AWS::CloudWatch::Alarm")
+    count = lambda kind: len(re.findall(rf"^    Type: {kind}\n(?!    Condition:)", template, re.MULTILINE))
+    # What has a condition is off unless it is asked for, but for one of the two destinations' secrets.
+    secrets, alarms = count("AWS::SecretsManager::Secret") + 1, count("AWS::CloudWatch::Alarm")
     every_five_minutes = MONTH_HOURS * 12
     return {
         f"{secrets} secrets": secrets * price("Secrets Manager, a secret"),
         # Five functions kept warm, each asking every five minutes for some five secrets.
         "calls of Secrets Manager": 5 * 5 * every_five_minutes / 10_000 * price("Secrets Manager, ten"),
         f"{alarms} alarms": alarms * price("CloudWatch, an alarm"),
+        "a dashboard": price("CloudWatch, a dashboard"),
         f"{METRICS} metrics": METRICS * price("CloudWatch, a metric"),
         "a poll every five minutes, a second each": invoked(every_five_minutes, 1, BATCH),
         "a sweep every five minutes, over 16 shards": invoked(every_five_minutes, 0.2, DEFAULT)

@@ -17,7 +17,10 @@ fn the_document_on_security_names_every_permission() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(DOCUMENT, [before, BEGIN, &wanted, END, after].concat()).unwrap();
     } else {
-        assert!(written == wanted, "docs/security.md is stale: UPDATE_DOCS=1 cargo test -p certbridge-tests --test template");
+        assert!(
+            written == wanted,
+            "docs/security.md is stale: UPDATE_DOCS=1 cargo test -p certbridge-tests --test template"
+        );
     }
 }
 
@@ -77,7 +80,7 @@ fn resource(of: &Value) -> String {
         return format!("secret `{}`", secret.trim_end_matches("-??????"));
     }
     if let Some((resource, part)) = of.strip_prefix("${").and_then(|of| of.split_once(".Arn}/")) {
-        return format!("`{resource}`, `{part}`");
+        return format!("`{resource}/{part}`");
     }
     match of.split_once('.') {
         Some((resource, "StreamArn")) => format!("the stream of `{resource}`"),
