@@ -155,9 +155,12 @@ class World:
 
     def deploy(self):
         parameters = [f"SnapshotsUrl={self.providers['snapshots']}", f"AccredibleUrl={self.providers['accredible']}"]
-        command = ["sam", "deploy", "--template-file", self.template(), "--stack-name", STACK, "--resolve-s3", "--no-confirm-changeset", "--no-progressbar",
+        template = self.template()
+        command = ["sam", "deploy", "--template-file", template, "--stack-name", STACK, "--resolve-s3", "--no-confirm-changeset", "--no-progressbar",
                    "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--parameter-overrides", *parameters]
         done = subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True)
+        # Nothing of ours stays in a package.
+        os.remove(template)
         if done.returncode:
             raise AssertionError("sam deploy failed:\n" + done.stdout[-4000:] + done.stderr[-4000:])
         stack = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]

@@ -80,7 +80,7 @@ fn resource(of: &Value) -> String {
         return format!("secret `{}`", secret.trim_end_matches("-??????"));
     }
     if let Some((resource, part)) = of.strip_prefix("${").and_then(|of| of.split_once(".Arn}/")) {
-        return format!("`{resource}`, `{part}`");
+        return format!("`{resource}/{part}`");
     }
     match of.split_once('.') {
         Some((resource, "StreamArn")) => format!("the stream of `{resource}`"),

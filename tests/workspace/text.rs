@@ -1,7 +1,10 @@
 //! What may stand in a file, whatever the file is.
 
 use crate::{files, has_extension, none, root, text_of};
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 #[test]
 fn only_platform_reads_the_environment() {
@@ -76,43 +79,69 @@ fn texts_end_with_one_line_break() {
 fn links_between_documents_lead_somewhere() {
     none(files("").iter().filter(|file| has_extension(file, "md")).flat_map(|file| {
         let text = text_of(file).unwrap();
-        let folder = file.parent().unwrap();
-        let broken = links(&text).into_iter().filter(|target| !leads_somewhere(folder, target));
+        let broken = links(&text).into_iter().filter(|target| !leads_somewhere(file, target));
         broken.map(|target| format!("{}: {target} is not there", file.display())).collect::<Vec<_>>()
     }));
+}
+
+/// The lines of a document that are no block of code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut in_code = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        in_code ^= is_fence;
+        !is_fence && !in_code
+    })
 }
 
 /// The targets of a document's links and images, code aside.
 fn links(text: &str) -> Vec<String> {
     let mut links = Vec::new();
-    let mut in_code = false;
-    for line in text.lines() {
-        if line.trim_start().starts_with("```") {
-            in_code = !in_code;
-        } else if !in_code {
-            let prose: String = line.split('`').step_by(2).collect();
-            let targets = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
-            links.extend(targets.map(|(target, _)| target.split(' ').next().unwrap_or_default().to_owned()));
-        }
+    for line in prose(text) {
+        let prose: String = line.split('`').step_by(2).collect();
+        let targets = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        links.extend(targets.map(|(target, _)| target.split(' ').next().unwrap_or_default().to_owned()));
     }
     links
 }
 
-fn leads_somewhere(folder: &Path, target: &str) -> bool {
+/// What may follow a document's name after `#`: its headings, as GitHub writes them, and the places that it names itself.
+fn anchors(text: &str) -> Vec<String> {
+    let slug = |heading: &str| {
+        let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+        kept.collect::<String>().to_lowercase().replace(' ', "-")
+    };
+    let headings = prose(text).filter(|line| line.starts_with('#'));
+    let headings = headings.map(|line| slug(line.trim_start_matches('#').trim()));
+    let named = text.split("<a id=\"").skip(1).filter_map(|rest| rest.split_once('"'));
+    headings.chain(named.map(|(name, _)| name.to_owned())).collect()
+}
+
+/// Whether a link in a file leads to a file, and where that is a document of ours, to a place in it.
+fn leads_somewhere(file: &Path, target: &str) -> bool {
     if target.contains("://") || target.starts_with("mailto:") {
         return true;
     }
     let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
-    if path.is_empty() {
-        return !anchor.is_empty();
+    let named = match path {
+        "" => root().join(file),
+        path => root().join(file).with_file_name(path),
+    };
+    if anchor.is_empty() || !has_extension(&named, "md") {
+        return named.exists() && (!path.is_empty() || !anchor.is_empty());
     }
-    root().join(folder).join(path).exists()
+    fs::read_to_string(named).is_ok_and(|text| anchors(&text).iter().any(|own| own == anchor))
 }
 
 #[test]
 fn links_are_found_and_code_is_not() {
     let text = "See [a](b.md#c) and ![d](e.png \"title\"), not `[x](y)`.\n```\n[x](y)\n```\n[f](https://g.example)";
     assert_eq!(links(text), ["b.md#c", "e.png", "https://g.example"]);
-    assert!(leads_somewhere(Path::new(""), "Cargo.toml") && leads_somewhere(Path::new("tests"), "../Cargo.toml#x"));
-    assert!(!leads_somewhere(Path::new(""), "nowhere.md") && !leads_somewhere(Path::new(""), "#"));
+    let from = |file, target| leads_somewhere(Path::new(file), target);
+    assert!(from("README.md", "Cargo.toml") && from("tests/x.md", "../Cargo.toml#x") && from("docs/x.md", "../tests"));
+    assert!(from("README.md", "#try-it") && from("docs/local.md", "../README.md#try-it"));
+    for nowhere in ["nowhere.md", "#", "#nowhere", "README.md#nowhere", "nowhere.md#try-it"] {
+        assert!(!from("README.md", nowhere), "{nowhere}");
+    }
+    assert_eq!(anchors("# Let us in: `x`, y\n```\n# no\n```\n<a id=\"z\"></a>"), ["let-us-in-x-y", "z"]);
 }
