@@ -71,6 +71,7 @@ pub(crate) fn inbox(state: InboxState, reason: Option<String>) -> InboxRow {
         settled_by: None,
         expires_at: None,
         replay: None,
+        trace: None,
     }
 }
 
