@@ -112,6 +112,7 @@ fn delivery(id: &str, record: &str, state: InboxState, second: i64) -> InboxRow 
         settled_by: None,
         expires_at: None,
         replay: None,
+        trace: None,
     }
 }
 
