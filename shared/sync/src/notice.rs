@@ -1,4 +1,4 @@
-//! What is told of what happened, for whoever listens downstream: CloudEvents that name records, fields and outcomes, and
+//! What is told of what happened, for whoever listens downstream: `CloudEvents` that name records, fields and outcomes, and
 //! hold no value of any field. `docs/notifications.schema.json` describes them.
 //!
 //! A notice is made of a row that is on record already: of an audit row, of an inbox row that was set aside, of a batch
@@ -27,10 +27,10 @@ pub const FAILED: &str = "event.failed";
 /// A batch is over, however it came out.
 pub const BATCH_COMPLETED: &str = "batch.completed";
 
-/// One notice: a CloudEvent in its structured form.
+/// One notice: a `CloudEvent` in its structured form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// The version of CloudEvents.
+    /// The version of `CloudEvents`.
     pub specversion: String,
     /// Its identity: `{record}#{sequence}`, `{event}#{attempt}#{state}` or `batch#{id}`.
     pub id: String,
