@@ -4,7 +4,10 @@ use super::{Area, Findings, secrets};
 use crate::secrets::SecretStore;
 use certbridge_mapping::{Definitions, Plan, RecordKey, SourceDefinition, definition::Content};
 use certbridge_platform::{Env, SecretProvider, Secrets, SystemRuntime};
-use certbridge_remote::{Http, HttpSources};
+use certbridge_remote::{
+    Http, HttpSources,
+    subscriptions::{Authorization, Subscription, SubscriptionError, Subscriptions},
+};
 use certbridge_store::DynamoStore;
 use certbridge_sync::{
     Plans,
@@ -55,10 +58,13 @@ impl<P: SecretProvider + 'static> Ground<'_, P> {
                 Err(error) => self.refused(found, &id, &format!("destinations/{name}"), &error),
             },
         }
-        let sources = HttpSources::new(http, Arc::clone(&self.secrets), self.env.ending_with("_URL"));
+        let sources = HttpSources::new(http.clone(), Arc::clone(&self.secrets), self.env.ending_with("_URL"));
         let plans = Plans::new(self.definitions, name);
         for plan in plans.iter().flat_map(Plans::all) {
             self.source(found, &sources, &plan).await;
+            if secrets::is_on(self.held, &plan.source().secret_name()).await {
+                self.subscriptions(found, &http, plan.source()).await;
+            }
         }
     }
 
@@ -86,6 +92,37 @@ impl<P: SecretProvider + 'static> Ground<'_, P> {
         }
     }
 
+    /// Whether our subscriptions are still in force, where the provider tells.
+    async fn subscriptions(&self, found: &mut Findings, http: &Http, source: &SourceDefinition) {
+        let (secret, url) = (source.secret_name(), self.env.get(&source.url_variable()));
+        let keys = Arc::clone(&self.secrets);
+        let api = Subscriptions::new(http.clone(), keys, source, url.as_deref(), Authorization::default());
+        let listed = match api {
+            Err(SubscriptionError::NoSubscriptions(_)) => return,
+            Err(error) => Err(error),
+            Ok(api) => api.list().await,
+        };
+        let id = format!("providers.{secret}.subscriptions");
+        let ours = secrets::subscriptions(self.held, &secret).await;
+        match listed {
+            Err(error @ (SubscriptionError::Undocumented { .. } | SubscriptionError::Address(_))) => {
+                found.skipped(AREA, id, error.to_string());
+            }
+            Err(error) => {
+                let mend = format!("certbridge subscriptions {} list", source.name);
+                found.warning(AREA, id, error.to_string(), mend);
+            }
+            Ok(_) if ours.is_empty() => found.skipped(AREA, id, "the secret does not say which are ours"),
+            Ok(listed) => match silent(&ours, &listed) {
+                silent if silent.is_empty() => found.ok(AREA, id, "ours are in force"),
+                silent => {
+                    let mend = format!("certbridge subscriptions {} create --url ..", source.name);
+                    found.failed(AREA, id, silent.join(", "), mend);
+                }
+            },
+        }
+    }
+
     fn refused(&self, found: &mut Findings, id: &str, secret: &str, error: &RemoteError) {
         let mend = match error.class {
             RemoteClass::Unauthorized => {
@@ -101,6 +138,16 @@ impl<P: SecretProvider + 'static> Ground<'_, P> {
         };
         found.failed(AREA, id, format!("{}: {}", error.class, error.message), mend);
     }
+}
+
+/// Which of our subscriptions bring nothing any more.
+fn silent(ours: &[String], listed: &[Subscription]) -> Vec<String> {
+    let state = |id: &String| match listed.iter().find(|subscription| subscription.id == *id) {
+        None => Some(format!("{id} is gone")),
+        Some(subscription) if subscription.status.eq_ignore_ascii_case("disabled") => Some(format!("{id} is disabled")),
+        Some(_) => None,
+    };
+    ours.iter().filter_map(state).collect()
 }
 
 /// A record that no source has, of a kind that is read from it.
@@ -127,5 +174,24 @@ pub(super) async fn clock(found: &mut Findings, url: &str) {
         found.warning(AREA, id, what, "set the clock: signed timestamps are refused from five minutes on");
     } else {
         found.ok(AREA, id, format!("within {} s of the destination's", seconds.abs().max(1)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscription_that_brings_nothing_is_named() {
+        let listed = [("a", "Enabled"), ("b", "Disabled"), ("c", ""), ("d", "disabled")];
+        let listed = listed.map(|(id, status)| Subscription {
+            id: id.to_owned(),
+            status: status.to_owned(),
+            ..Subscription::default()
+        });
+        // What is nobody's of ours is nobody's business.
+        let ours = ["a", "b", "c", "e"].map(str::to_owned);
+        assert_eq!(silent(&ours, &listed), ["b is disabled", "e is gone"]);
+        assert!(silent(&ours[..1], &listed).is_empty());
     }
 }

@@ -151,3 +151,10 @@ pub(super) async fn holds(store: &SecretStore, name: &str, member: &str) -> bool
     let held = store.read(name).await.ok().flatten().map(|held| held.document.into_value());
     held.is_some_and(|value| value[member].as_str().is_some_and(|text| !text.trim().is_empty()))
 }
+
+/// Which of a source's subscriptions are ours, as its secret says.
+pub(super) async fn subscriptions(store: &SecretStore, name: &str) -> Vec<String> {
+    let held = store.read(name).await.ok().flatten().map(|held| held.document.into_value());
+    let listed = held.as_ref().and_then(|value| value["subscriptions"].as_array()).into_iter().flatten();
+    listed.filter_map(|id| id.as_str().map(str::to_owned)).collect()
+}
