@@ -158,7 +158,7 @@ pub(crate) async fn accepted(store: &MemoryStore, id: &str, now: Timestamp) -> I
     let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let delivery = Delivery { headers, body: body.as_bytes(), path_token: None };
     let verified = source.verify(&delivery, &Keys::new([key]).unwrap(), now).unwrap();
-    accept(store, &verified, now).await.unwrap();
+    accept(store, &verified, now, None).await.unwrap();
     let digest = sha256_hex(body.as_bytes());
     store.inbox_rows().into_iter().find(|row| row.body_digest == digest).unwrap()
 }

@@ -74,6 +74,19 @@ fn every_function_has_a_role_and_a_log_of_its_own() {
     }
 }
 
+/// Where one function did not trace, the way of an event would have a gap.
+#[test]
+fn every_function_traces_and_may_say_so() {
+    assert_eq!(TEMPLATE["Globals"]["Function"]["Tracing"], "Active");
+    for name in functions().into_values() {
+        assert!(properties(name)["Tracing"].is_null(), "{name}");
+        let role = properties(name)["Role"]["GetAtt"].as_str().unwrap().split('.').next().unwrap();
+        let statements = list(&properties(role)["Policies"][0]["PolicyDocument"]["Statement"]);
+        let tracing = json!(["xray:PutTraceSegments", "xray:PutTelemetryRecords"]);
+        assert_eq!(statements.iter().filter(|statement| statement["Action"] == tracing).count(), 1, "{role}");
+    }
+}
+
 #[test]
 fn tables_are_as_the_code_writes_them() {
     let keys = |of: &Value| -> Vec<(String, String)> {
@@ -244,8 +257,9 @@ fn nobody_is_allowed_more_than_is_named() {
             let actions = list(&statement["Action"]);
             assert!(actions.iter().all(|action| !action.as_str().unwrap().contains('*')), "{name}: {actions:?}");
             for resource in list(&statement["Resource"]) {
-                // AWS takes no resource for the first two, and the names of the others are the definitions' own.
+                // AWS takes no resource for the first three, and the names of the others are the definitions' own.
                 let excused = actions == [json!("dynamodb:ListStreams")]
+                    || actions == [json!("xray:PutTraceSegments"), json!("xray:PutTelemetryRecords")]
                     || actions == [json!("secretsmanager:BatchGetSecretValue")]
                     || resource["Sub"].as_str().is_some_and(|arn| arn.ends_with(":secret:${SecretPrefix}sources/*"))
                     || may_touch(name, &actions, &resource);

@@ -24,7 +24,7 @@ use certbridge_archive::{Archive, ArchiveError};
 use certbridge_batch::BatchSync;
 use certbridge_mapping::Definitions;
 use certbridge_platform::{
-    Env, Metrics, Secrets, SystemRuntime, definitions,
+    Env, Metrics, Secrets, SystemRuntime, Tracer, definitions,
     metrics::{Logged, NAMESPACE},
 };
 use certbridge_remote::{HttpDestination, HttpSources, hooks::Reach};
@@ -257,7 +257,11 @@ async fn functions(
             runtime: SystemRuntime,
             metrics: metrics("webhook"),
         },
-        sync_event: SyncEvent { engine: start("sync-event").await?, metrics: metrics("sync-event") },
+        sync_event: SyncEvent {
+            engine: start("sync-event").await?,
+            metrics: metrics("sync-event"),
+            tracer: Tracer::default(),
+        },
         sync_certificate: SyncCertificate {
             engine: start("sync-certificate").await?,
             metrics: metrics("sync-certificate"),

@@ -142,7 +142,7 @@ where
             self.engine.store.update_batch(&row).await?;
         }
         self.end_turn(&start.execution).await;
-        tracing::error!(batch = %id, execution = start.execution, error, "a batch failed");
+        tracing::error!(batch_id = %id, execution = start.execution, error, "a batch failed");
         let subject = ascii(&format!("Certbridge: batch {id} failed"));
         let text = format!(
             "Batch {id} failed: {error}\n\nWhat it had repaired by then is repaired, and on record. Run it again once the \

@@ -101,6 +101,8 @@ pub mod attribute {
 
     /// inbox: who had it run again last, as JSON.
     pub const REPLAY: &str = "replay";
+    /// inbox: the trace that it was taken in, in the form of X-Ray's header.
+    pub const TRACE: &str = "trace";
 
     /// records, audit: how many times the record had been claimed.
     pub const FENCE: &str = "fence";
