@@ -34,6 +34,7 @@ PRICES = {
     "CloudWatch, a metric and month": 0.30,
     "CloudWatch, an alarm and month": 0.10,
     "CloudWatch, a dashboard and month": 3.00,
+    "X-Ray, a million traces": 5.00,
     "transfer out, a GB": 0.09,
 }
 
@@ -42,6 +43,7 @@ INBOX_KB, RECORD_KB, AUDIT_KB = 1, 2, 2      # a row, in units of a write
 WEBHOOK_S, SYNC_S, NOTIFY_S, DELIVER_S = 0.015, 0.5, 0.03, 0.02  # billed time; sync's is the two providers'
 SMALL, DEFAULT, BATCH = 0.125, 0.25, 1.0     # GB of memory, as in the template
 LOG_KB = {"gateway": 0.4, "webhook": 2.4, "sync-event": 2.2, "notify": 1.4, "deliver": 1.0}
+TRACES, SAMPLED = 4, 1.0                      # one a function; Lambda takes the first of each second, and 5 % of the rest
 OUT_KB = 3                                    # what is sent to the providers
 METRICS = 90                                  # distinct metrics of a month with one source, alarms' and ours
 # What is assumed of a night.
@@ -98,6 +100,7 @@ def a_million_synced():
         "SQS: in, out, deleted": 3 * n / MILLION * price("SQS"),
         f"`deliver`: 1 invocation of {DELIVER_S * 1000:.0f} ms at {SMALL * 1024:.0f} MB": invoked(n, DELIVER_S, SMALL),
         f"logs: {sum(LOG_KB.values()):.1f} KB": logged(n * sum(LOG_KB.values())),
+        f"X-Ray: {TRACES} traces, of which {SAMPLED:.0%} are taken": n * TRACES * SAMPLED / MILLION * price("X-Ray"),
         f"transfer out: {OUT_KB} KB": n * OUT_KB / MILLION * price("transfer out"),
     }
 
