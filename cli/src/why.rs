@@ -23,8 +23,8 @@ use std::{
     process::ExitCode,
 };
 
-/// How many rows of the trail are read at once.
-const PAGE: usize = 100;
+/// How many rows of the trail are told, unless another number is wanted.
+const PAGE: u16 = 100;
 /// What a story may end with: nothing is known.
 const UNKNOWN: u8 = 1;
 /// What a story may end with: its trail does not hold, or a person must look.
@@ -44,8 +44,8 @@ pub struct WhyOptions {
     #[arg(long, default_value = "accredible")]
     source: String,
     /// How many rows of its trail to tell, the newest first
-    #[arg(long, default_value_t = PAGE, value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
-    rows: usize,
+    #[arg(long, default_value_t = PAGE, value_parser = clap::value_parser!(u16).range(1..))]
+    rows: u16,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -83,7 +83,7 @@ async fn told(options: &WhyOptions, store: &DynamoStore) -> Result<(String, u8),
             None => (format!("Nothing is known of {}.", plain(&options.id)), UNKNOWN),
         });
     };
-    let story = history(store, &key, None, options.rows).await?;
+    let story = history(store, &key, None, options.rows.into()).await?;
     let code = code(&story);
     let text = if options.json { as_json(&key, &story).to_string() } else { as_text(&key, &story) };
     Ok((text, code))

@@ -68,7 +68,9 @@ def listens(port):
 def arguments(about):
     """The options that the scripts here have in common."""
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
-    parser.add_argument("--built", default=os.path.join(ROOT, ".aws-sam", "build"), help="what `sam build` made")
+    ground = parser.add_mutually_exclusive_group()
+    ground.add_argument("--built", default=os.path.join(ROOT, ".aws-sam", "build"), help="what `sam build` made")
+    ground.add_argument("--package", metavar="DIR", help="what `make package` made, to deploy that instead")
     return parser.parse_args()
 
 
@@ -140,13 +142,15 @@ class World:
         with a number, while CloudFormation's parameters are texts; it wants a permission for SendMessageBatch, which AWS
         has none of, since SendMessage is that too; and it has no TLS, without which the bucket's policy opens nothing."""
         text = self.built_template()
-        assert "Ref: RetryConcurrency" in text
-        text = re.sub(r"MaximumConcurrency:\s+Ref: RetryConcurrency", "MaximumConcurrency: 5", text)
+        # SAM writes the template anew; a package has it as it stands in the repository.
+        text, without = re.subn(r"MaximumConcurrency:\s+(Ref: |!Ref )RetryConcurrency", "MaximumConcurrency: 5", text)
+        assert without == 1
         text, without = re.subn(r"(?m)^  ReportsPolicy:\n(?:   .*\n|\n)+", "", text)
         assert without == 1
-        # A list of actions, or a single one.
+        # A list of actions, one a line or in brackets, or a single one.
         text = re.sub(r"( +)- sqs:SendMessage\n", r"\1- sqs:SendMessage\n\1- sqs:SendMessageBatch\n", text)
-        text = re.sub(r"Action: sqs:SendMessage\n", "Action: [sqs:SendMessage, sqs:SendMessageBatch]\n", text)
+        text = re.sub(r"\[sqs:SendMessage,", "[sqs:SendMessage, sqs:SendMessageBatch,", text)
+        text = re.sub(r"Action: sqs:SendMessage(?=[\n,])", "Action: [sqs:SendMessage, sqs:SendMessageBatch]", text)
         return self.write("template-e2e.yaml", text)
 
     def deploy(self):

@@ -158,7 +158,7 @@ pub(crate) async fn accepted(store: &MemoryStore, id: &str, now: Timestamp) -> I
     let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let delivery = Delivery { headers, body: body.as_bytes(), path_token: None };
     let verified = source.verify(&delivery, &Keys::new([key]).unwrap(), now).unwrap();
-    accept(store, &verified, now).await.unwrap();
+    accept(store, &verified, now, None).await.unwrap();
     let digest = sha256_hex(body.as_bytes());
     store.inbox_rows().into_iter().find(|row| row.body_digest == digest).unwrap()
 }
@@ -198,10 +198,10 @@ async fn a_refused_key_parks_events(name: &str, status: u16, provider: impl Fn(&
     assert!(grown.refusals == 2 && grown.open_until > breaker.open_until);
 
     provider.clear_faults();
-    assert!(matches!(world.follow(&one, due).await, Disposition::Settled(_)));
+    assert!(matches!(world.follow(&one, due).await, Disposition::Settled { .. }));
     assert!(world.store.breakers().is_empty());
     let due = world.row(&other).next_at.max(world.clock.now());
-    assert!(matches!(world.follow(&other, due).await, Disposition::Settled(_)));
+    assert!(matches!(world.follow(&other, due).await, Disposition::Settled { .. }));
     world.assert_settled_once("1", &one).await;
     world.assert_settled_once("2", &other).await;
 }

@@ -28,5 +28,6 @@ mod rotation;
 mod seeded_drift;
 mod sources;
 mod support;
+mod trace;
 mod way_of_an_event;
 mod webhook_function;

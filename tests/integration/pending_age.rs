@@ -2,7 +2,7 @@
 
 use crate::breaker::World;
 use certbridge_platform::{
-    Metrics,
+    Metrics, Tracer,
     metrics::{Collected, NAMESPACE},
 };
 use certbridge_sandbox::Fault;
@@ -24,7 +24,7 @@ async fn the_age_of_what_does_not_get_through_is_measured() {
     let World { engine, clock, .. } = world;
     let counted = Collected::default();
     let metrics = Metrics::new(NAMESPACE, "sync-event", clock.clone()).with_sink(counted.clone());
-    let app = SyncEvent { engine, metrics };
+    let app = SyncEvent { engine, metrics, tracer: Tracer::default() };
     let run = async |trigger| {
         let ends_at = clock.now() + SignedDuration::from_secs(60);
         handle(&app, trigger, "request", ends_at).await.unwrap()

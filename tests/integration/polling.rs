@@ -101,7 +101,7 @@ impl World {
         let mut settled = 0;
         for row in pending {
             let disposition = self.engine.sync_event(&row, &self.run()).await.unwrap();
-            assert!(matches!(disposition, Disposition::Settled(_)), "{disposition:?}");
+            assert!(matches!(disposition, Disposition::Settled { .. }), "{disposition:?}");
             settled += 1;
         }
         settled

@@ -70,6 +70,7 @@ pub(crate) fn inbox(state: InboxState, reason: Option<String>) -> InboxRow {
         must_push: false,
         settled_by: None,
         expires_at: None,
+        replay: None,
     }
 }
 

@@ -237,7 +237,7 @@ impl Simulation {
             let keys = Keys::new([key]).unwrap();
             let verified = definition.verify(&delivery, &keys, now).unwrap();
             let store = SimStore { tables, world: world.clone(), process };
-            let accepted = accept(&store, &verified, now).await;
+            let accepted = accept(&store, &verified, now, None).await;
             point().await;
             match accepted {
                 Ok(

@@ -64,6 +64,7 @@ pub(crate) async fn a_full_row_comes_back_as_it_was(store: impl Subject) {
         must_push: true,
         settled_by: Some(u64::MAX),
         expires_at: Some(at(86_400)),
+        trace: "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1".parse().ok(),
         ..row_of(event_key(&"i".repeat(512)), &body)
     };
     comes_back(&store, full).await;

@@ -58,6 +58,7 @@ pub(crate) fn row_of(key: EventKey, body: &[u8]) -> InboxRow {
         settled_by: None,
         expires_at: None,
         replay: None,
+        trace: None,
     }
 }
 

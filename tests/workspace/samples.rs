@@ -1,7 +1,7 @@
 //! The sample events in `events/`: each goes through what its function itself reads it with.
 
 use crate::{files, none, root, text_of};
-use api::Api;
+use api::{Api, Cursors};
 use authorizer::Authorizer;
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::{
@@ -15,7 +15,7 @@ use certbridge_mapping::{
 };
 use certbridge_platform::{
     Metrics, SecretError, SecretProvider, Secrets, SystemRuntime,
-    http::{Request, headers, owner, path_parameter, query_parameter, request_id, source_ip},
+    http::{Request, headers, owner, path_parameter, query_parameter, request_id, route, source_ip},
     metrics::{Dropped, NAMESPACE},
     secrets::API_KEYS,
 };
@@ -27,7 +27,7 @@ use certbridge_sync::{
     delivery::Delivery as Waiting,
     memory::MemoryStore,
     notice::{Bus, Notice},
-    ports::Inbox,
+    ports::{Inbox, RetryQueue},
     row::{InboxRow, Pointer},
 };
 use jiff::Timestamp;
@@ -38,6 +38,7 @@ use serde_json::{Map, Value, json};
 use std::{
     path::Path,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use sync_event::{Content, Trigger};
 
@@ -96,7 +97,13 @@ fn every_sample_has_a_test() {
         "events/README.md",
         "events/api/batch.json",
         "events/api/batches.json",
+        "events/api/certificates.json",
+        "events/api/dashboard.json",
+        "events/api/events.json",
+        "events/api/history.json",
+        "events/api/preview.json",
         "events/api/reconcile.json",
+        "events/api/replay.json",
         "events/api/report.json",
         "events/api/upsert.json",
         "events/authorizer/bearer.json",
@@ -113,6 +120,8 @@ fn every_sample_has_a_test() {
         "events/sync-certificate/dry-run.json",
         "events/sync-certificate/fetch.json",
         "events/sync-certificate/given.json",
+        "events/sync-certificate/locations.json",
+        "events/sync-certificate/record.json",
         "events/sync-event/queue.json",
         "events/sync-event/stream.json",
         "events/sync-event/sweep.json",
@@ -164,6 +173,10 @@ fn requests_for_one_certificate_are_read() {
         assert_eq!(owner(&request), Some("operations"), "{file}: whom the authorizer let in");
         assert_eq!(query_parameter(&request, "dry_run"), file.contains("dry-run").then_some("true"), "{file}");
     }
+    let customer = request("sync-certificate/record.json");
+    let named = ["kind", "source", "id"].map(|name| path_parameter(&customer, name));
+    assert_eq!(named, [Some("customer"), Some("acculynx"), Some("c-1")]);
+    assert_eq!(route(&request("sync-certificate/locations.json")).map(|route| route.key), Some("GET /locations"));
     let body = |name: &str| request(&format!("sync-certificate/{name}.json")).into_body();
     assert!(Document::given(body("fetch").as_ref()).unwrap().value().as_object().is_some_and(Map::is_empty));
     assert!(body("dry-run").as_ref().is_empty());
@@ -174,6 +187,15 @@ fn requests_for_one_certificate_are_read() {
     );
     let record = plan.given(&key, &Document::given(body("given").as_ref()).unwrap()).unwrap();
     assert_eq!(plan.request(&record).unwrap().path, "/certificates/10000005/sync");
+}
+
+/// A queue that takes whatever is sent.
+struct Nowhere;
+
+impl RetryQueue for Nowhere {
+    async fn send(&self, _: &[(Pointer, Duration)]) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// A state machine that starts whatever it is asked to.
@@ -189,11 +211,16 @@ impl Executions for Machine {
 async fn batches_are_asked_for_and_told_of() {
     let app = Api {
         definitions: Definitions::built_in().into(),
-        batches: MemoryStore::new(),
+        destination: "snapshots".to_owned(),
+        store: MemoryStore::new(),
+        queue: Nowhere,
         executions: Machine,
         archive: Archive::memory(),
+        checkpoints: Archive::memory(),
         runtime: SystemRuntime,
         metrics: metrics("api"),
+        cursors: Cursors::new(SecretString::from("a key")),
+        summary: Mutex::default(),
     };
     let ask = async |file: &str| {
         let request = request(&format!("api/{file}.json"));
@@ -211,6 +238,13 @@ async fn batches_are_asked_for_and_told_of() {
     assert_eq!((status, &body["dry_run"], &body["requested_by"]), (200, &json!(true), &json!("operations")));
     let (status, body) = ask("report").await;
     assert_eq!((status, &body["detail"]), (404, &json!("The batch is not over yet.")));
+    assert_eq!(ask("certificates").await, (200, json!({"records": [], "next_cursor": null})));
+    assert_eq!(ask("events").await, (200, json!({"events": [], "next_cursor": null})));
+    assert_eq!((ask("history").await.0, ask("replay").await.0), (404, 404), "there is nothing yet");
+    let (status, body) = ask("preview").await;
+    assert_eq!((status, &body["event"]["record"]), (200, &json!("certificate#accredible#10000005")));
+    let page = api::handle(&app, request("api/dashboard.json")).await;
+    assert_eq!((page.status, page.content_type), (200, "text/html; charset=utf-8"));
 }
 
 #[test]

@@ -24,8 +24,8 @@ use certbridge_archive::{Archive, ArchiveError};
 use certbridge_batch::BatchSync;
 use certbridge_mapping::Definitions;
 use certbridge_platform::{
-    Env, Metrics, Secrets, SystemRuntime, definitions,
-    metrics::{Dropped, NAMESPACE},
+    Env, Metrics, Secrets, SystemRuntime, Tracer, definitions,
+    metrics::{Logged, NAMESPACE},
 };
 use certbridge_remote::{HttpDestination, HttpSources, hooks::Reach};
 use certbridge_sandbox::dynamodb::EmbeddedDynamoDb;
@@ -217,7 +217,7 @@ async fn functions(
     executions: LocalExecutions,
     archive: Archive,
 ) -> Result<Functions, CliError> {
-    let metrics = |name| Metrics::new(NAMESPACE, name, SystemRuntime).with_sink(Dropped);
+    let metrics = |name| Metrics::new(NAMESPACE, name, SystemRuntime).with_sink(Logged);
     let files = store.control().await?.definitions;
     let in_force = || InForce::new(files.clone(), SystemRuntime.now(), REFRESH);
     let start = async |name| {
@@ -257,7 +257,11 @@ async fn functions(
             runtime: SystemRuntime,
             metrics: metrics("webhook"),
         },
-        sync_event: SyncEvent { engine: start("sync-event").await?, metrics: metrics("sync-event") },
+        sync_event: SyncEvent {
+            engine: start("sync-event").await?,
+            metrics: metrics("sync-event"),
+            tracer: Tracer::default(),
+        },
         sync_certificate: SyncCertificate {
             engine: start("sync-certificate").await?,
             metrics: metrics("sync-certificate"),

@@ -3,7 +3,7 @@
 
 use super::{DynamoStore, SecretsFile, SharedSecrets, stream::StreamReader};
 use aws_lambda_events::{dynamodb, sqs::SqsEvent};
-use certbridge_platform::{Metrics, SystemRuntime, metrics::Dropped, metrics::NAMESPACE};
+use certbridge_platform::{Metrics, SystemRuntime, metrics::Logged, metrics::NAMESPACE};
 use certbridge_remote::hooks::{Hooks, Reach};
 use certbridge_sync::{
     StoreError,
@@ -96,7 +96,7 @@ impl Deliveries for LocalNotices {
 
 /// The function `notify`.
 pub(crate) fn notify(bus: &LocalNotices) -> LocalNotify {
-    let metrics = Metrics::new(NAMESPACE, "notify", SystemRuntime).with_sink(Dropped);
+    let metrics = Metrics::new(NAMESPACE, "notify", SystemRuntime).with_sink(Logged);
     Notify { bus: bus.clone(), runtime: SystemRuntime, metrics }
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn deliver(
         secrets: Arc::clone(secrets),
         hooks: Hooks::new(reach)?,
         runtime: SystemRuntime,
-        metrics: Metrics::new(NAMESPACE, "deliver", SystemRuntime).with_sink(Dropped),
+        metrics: Metrics::new(NAMESPACE, "deliver", SystemRuntime).with_sink(Logged),
     })
 }
 

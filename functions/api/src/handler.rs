@@ -154,6 +154,7 @@ impl Refused {
                 NotReplayed::Unreadable(problems) => Problem::new(ProblemType::Unmappable)
                     .detail("It cannot be read by the definition in force.")
                     .errors(problems.clone()),
+                NotReplayed::Erased => Problem::new(ProblemType::Conflict).detail("What it said was erased."),
                 NotReplayed::Ignored => Problem::new(ProblemType::Unmappable)
                     .detail("Its type is not synced, says the definition in force."),
                 _ => Problem::new(ProblemType::Conflict).detail("The event has moved on meanwhile.").retry_after(SOON),

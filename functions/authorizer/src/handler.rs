@@ -44,18 +44,20 @@ pub async fn handle<P: SecretProvider, T: Runtime>(
     question: &Question,
 ) -> Result<Decision, AuthorizeError> {
     let key = question.route_key.as_deref().unwrap_or_default();
+    // The same that the function behind it logs.
+    let request_id = question.request_context.request_id.as_deref();
     match app.decide(key, question).await {
         Ok(caller) => {
-            tracing::info!(route = key, owner = caller.owner, key_id = caller.key_id, "let in");
+            tracing::info!(request_id, route = key, owner = caller.owner, key_id = caller.key_id, "let in");
             Ok(Decision { is_authorized: true, context: caller })
         }
         Err(AuthorizeError::Denied(denied)) => {
-            tracing::warn!(route = key, %denied, "not let in");
+            tracing::warn!(request_id, route = key, %denied, "not let in");
             app.metrics.count("Denied", &[]);
             Ok(Decision { is_authorized: false, context: Caller::default() })
         }
         Err(error) => {
-            tracing::error!(route = key, %error, "the keys cannot be read");
+            tracing::error!(request_id, route = key, %error, "the keys cannot be read");
             Err(error)
         }
     }

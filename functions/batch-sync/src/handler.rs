@@ -70,8 +70,8 @@ where
         let span = tracing::info_span!("checkpoint", request_id);
         return app.checkpoint().instrument(span).await;
     }
-    let batch = event["batch"]["id"].as_str().unwrap_or_default().to_owned();
-    let span = tracing::info_span!("task", request_id, task = name, batch);
+    let batch_id = event["batch"]["id"].as_str().unwrap_or_default().to_owned();
+    let span = tracing::info_span!("task", request_id, task = name, batch_id);
     async {
         let task: Task = serde_json::from_value(event)?;
         let ends = matches!(task, Task::Report { .. } | Task::Fail { .. });
@@ -114,7 +114,10 @@ impl<S, R, D, Q, T> App<S, R, D, Q, T> {
     /// One log line and one count per batch.
     fn tell(&self, ended: &Ended) {
         let verdict = ended.verdict;
-        tracing::info!(batch = %ended.batch_id, ?verdict, headline = ended.mail.subject, "the batch is over");
+        tracing::info!(batch_id = %ended.batch_id, ?verdict, headline = ended.mail.subject, "the batch is over");
+        if let Some(drift) = ended.drift {
+            self.metrics.emit(&[("Drift", 100.0 * drift, Unit::Percent)], &[]);
+        }
         let counts = [
             ("BatchEnded", true),
             ("BatchNeedsPerson", verdict == Verdict::NeedsPerson),

@@ -5,10 +5,12 @@
 use batch_sync::{App, Config, handle, signer};
 use certbridge_archive::Archive;
 use certbridge_batch::BatchSync;
-use certbridge_platform::{Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, http, logs, metrics::NAMESPACE};
+use certbridge_platform::{
+    Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, http, logs, metrics::NAMESPACE, trace,
+};
 use certbridge_store::{DynamoStore, SqsRetryQueue};
 use certbridge_sync::{in_force::REFRESH, ports::Runtime};
-use certbridge_wiring::{engine, refresh};
+use certbridge_wiring::{engine, refresh, within};
 use jiff::SignedDuration;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -36,9 +38,9 @@ async fn main() -> Result<(), Error> {
 
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let ends_at = http::ends_at(&event.context).unwrap_or_else(|| SystemRuntime.now() + UNTOLD);
-        let request_id = event.context.request_id;
+        let (trace, request_id) = (trace::of_context(&event.context), event.context.request_id);
         refresh(&app.batches.engine, &app.metrics).await;
-        handle(app, event.payload, &request_id, ends_at).await
+        within(trace, handle(app, event.payload, &request_id, ends_at)).await
     }))
     .await
 }

@@ -133,6 +133,7 @@ where
         let enabled = wanted.filter(|endpoint| !told.disabled.contains_key(&endpoint.id));
         let deliveries: Vec<_> =
             enabled.map(|endpoint| Delivery { endpoint: endpoint.id.clone(), notice: notice.clone() }).collect();
+        tracing::info!(notice = notice.id, endpoints = deliveries.len(), "for each endpoint that wants it");
         if deliveries.is_empty() {
             return Ok(());
         }
@@ -143,11 +144,16 @@ where
     async fn deliver(&self, delivery: &Delivery, attempt: u32, told: &Told) -> Result<(), Failed> {
         let (name, id) = (&delivery.endpoint, delivery.notice.delivery_id());
         let Some(endpoint) = told.endpoints.iter().find(|endpoint| endpoint.id == *name) else {
-            tracing::warn!(endpoint = name, id, "dropped: there is no such endpoint any more");
+            tracing::warn!(
+                endpoint = name,
+                id,
+                notice = delivery.notice.id,
+                "dropped: there is no such endpoint any more"
+            );
             return Ok(());
         };
         if told.disabled.contains_key(name) {
-            tracing::info!(endpoint = name, id, "dropped: the endpoint is disabled");
+            tracing::info!(endpoint = name, id, notice = delivery.notice.id, "dropped: the endpoint is disabled");
             self.metrics.count("DeliveryDropped", &[]);
             return Ok(());
         }
@@ -167,7 +173,12 @@ where
             Verdict::Gone => {
                 let disabled = self.endpoints.disable(name, now).await;
                 disabled.map_err(|error| Failed::Here(error.to_string()))?;
-                tracing::error!(endpoint = name, id, "the endpoint answered 410, and is told nothing any more");
+                tracing::error!(
+                    endpoint = name,
+                    id,
+                    notice = delivery.notice.id,
+                    "the endpoint answered 410, and is told nothing any more"
+                );
                 self.metrics.count("EndpointDisabled", &[]);
                 Ok(())
             }
@@ -179,16 +190,16 @@ where
 
     /// Holds back what failed, for longer each time. After the last attempt the queue itself takes it away.
     async fn hold_back(&self, message: &Message, why: &str, retry_after: Option<Duration>) {
-        let endpoint = match &message.content {
-            Some(Content::Delivery(delivery)) => delivery.endpoint.as_str(),
-            _ => "",
+        let (endpoint, notice) = match &message.content {
+            Some(Content::Delivery(delivery)) => (delivery.endpoint.as_str(), delivery.notice.id.as_str()),
+            _ => ("", ""),
         };
         self.metrics.count("DeliveryFailed", &[]);
         let Some(wait) = wait(message.attempt, retry_after, self.runtime.random()) else {
-            tracing::error!(endpoint, attempt = message.attempt, why, "not delivered, and not tried any more");
+            tracing::error!(endpoint, notice, attempt = message.attempt, why, "not delivered, and not tried any more");
             return;
         };
-        tracing::warn!(endpoint, attempt = message.attempt, why, seconds = wait.as_secs(), "not delivered yet");
+        tracing::warn!(endpoint, notice, attempt = message.attempt, why, seconds = wait.as_secs(), "not delivered yet");
         if let Err(error) = self.queue.postpone(&message.receipt, wait).await {
             tracing::warn!(%error, "a message comes back sooner than it should");
         }

@@ -11,6 +11,7 @@ use certbridge_store::{DynamoStore, SqsDeliveries};
 use deliver::{BatchResponse, Config, Deliver, handle};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use std::sync::Arc;
+use tracing::Instrument;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -29,7 +30,8 @@ async fn main() -> Result<(), Error> {
         metrics: Metrics::new(NAMESPACE, "deliver", SystemRuntime),
     };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
-        Ok::<BatchResponse, Error>(handle(app, event.payload).await)
+        let span = tracing::info_span!("queue", request_id = event.context.request_id);
+        Ok::<BatchResponse, Error>(handle(app, event.payload).instrument(span).await)
     }))
     .await
 }

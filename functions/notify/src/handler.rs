@@ -60,6 +60,13 @@ pub async fn handle<B: Bus, R: Runtime>(app: &Notify<B, R>, event: &Event) -> Ba
         return BatchResponse::default();
     }
     let unsent = app.bus.put(&notices).await;
+    for (place, Notice { id, notice_type, .. }) in notices.iter().enumerate() {
+        if unsent.contains(&place) {
+            tracing::warn!(notice = id, kind = notice_type, "not taken by the bus, to be put again");
+        } else {
+            tracing::info!(notice = id, kind = notice_type, "put onto the bus");
+        }
+    }
     let sent = notices.len() - unsent.len();
     app.metrics
         .emit(&[("NoticesSent", sent as f64, Unit::Count), ("NoticesUnsent", unsent.len() as f64, Unit::Count)], &[]);

@@ -7,6 +7,7 @@ use certbridge_platform::{Env, Metrics, SystemRuntime, aws, logs, metrics::NAMES
 use certbridge_store::EventBridgeBus;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use notify::{BatchResponse, Config, Notify, handle};
+use tracing::Instrument;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -17,7 +18,8 @@ async fn main() -> Result<(), Error> {
     let metrics = Metrics::new(NAMESPACE, "notify", SystemRuntime);
     let app = &Notify { bus, runtime: SystemRuntime, metrics };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| async move {
-        Ok::<BatchResponse, Error>(handle(app, &event.payload).await)
+        let span = tracing::info_span!("stream", request_id = event.context.request_id);
+        Ok::<BatchResponse, Error>(handle(app, &event.payload).instrument(span).await)
     }))
     .await
 }

@@ -2,10 +2,12 @@
 // The futures of the SDK, of the runtime and of a handler lie deep in one another.
 #![recursion_limit = "256"]
 
-use certbridge_platform::{Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, http, logs, metrics::NAMESPACE};
+use certbridge_platform::{
+    Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, http, logs, metrics::NAMESPACE, trace,
+};
 use certbridge_store::{DynamoStore, SqsRetryQueue};
 use certbridge_sync::in_force::REFRESH;
-use certbridge_wiring::{EngineConfig, engine, refresh};
+use certbridge_wiring::{EngineConfig, engine, refresh, within};
 use std::sync::Arc;
 use sync_certificate::{SyncCertificate, handle};
 
@@ -24,7 +26,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let app = &SyncCertificate { engine, metrics };
     http::serve(async move |request| {
         refresh(&app.engine, &app.metrics).await;
-        handle(app, request).await
+        within(trace::of_request(&request), handle(app, request)).await
     })
     .await
 }

@@ -1,14 +1,15 @@
 use crate::trigger::{BatchItemFailure, BatchResponse, Content, Item, Trigger};
-use certbridge_platform::{Metrics, metrics::Unit};
+use certbridge_platform::{Metrics, Tracer, metrics::Unit, trace::Work};
 use certbridge_sync::{
     Engine, StoreError,
     audit::Action,
     event::Disposition,
     ports::{Breakers, Destination, Inbox, Records, RetryQueue, Runtime, Sources},
-    row::{InboxState, Pointer},
+    row::{InboxRow, InboxState, Pointer},
     sweep::{Swept, sweep},
     sync::Run,
 };
+use certbridge_wiring::within;
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
@@ -32,6 +33,8 @@ pub struct SyncEvent<E> {
     pub engine: E,
     /// The counters.
     pub metrics: Metrics,
+    /// Who is told of what was done for a trace.
+    pub tracer: Tracer,
 }
 
 /// Handles one invocation, which ends at `ends_at` at the latest.
@@ -108,7 +111,11 @@ where
         let span = span(item, &run.id);
         let result = async {
             match &item.content {
-                Ok(Content::Row(row)) => self.engine.sync_event(row, run).await,
+                Ok(Content::Row(row)) => self.sync(row, run).await,
+                Ok(Content::Pointer(Pointer::Event(key))) => match self.engine.due(key).await? {
+                    Ok(row) => self.sync(&row, run).await,
+                    Err(why) => Ok(Disposition::Dropped(why)),
+                },
                 Ok(Content::Pointer(pointer)) => self.engine.follow(pointer, run).await,
                 Ok(Content::Nothing) => Ok(Disposition::Dropped("not an insert")),
                 Err(fault) => Err(StoreError::Refused(fault.clone())),
@@ -119,7 +126,7 @@ where
         let _entered = span.enter();
         match result {
             Ok(disposition) => {
-                self.tell(&disposition);
+                self.tell(&disposition, source(item));
                 true
             }
             Err(error) => {
@@ -130,14 +137,39 @@ where
         }
     }
 
+    /// Syncs an event as a part of the trace in which it was taken.
+    async fn sync(&self, row: &InboxRow, run: &Run) -> Result<Disposition, StoreError> {
+        let Some(trace) = &row.trace else { return self.engine.sync_event(row, run).await };
+        tracing::Span::current().record("trace_id", trace.id());
+        let runtime = &self.engine.runtime;
+        let (began, below) = (runtime.now(), trace.below(runtime.random() as u64));
+        let result = within(Some(below.clone()), self.engine.sync_event(row, run)).await;
+        let outcome = match &result {
+            Ok(Disposition::Settled { report, .. }) => report.outcome.as_str(),
+            Ok(Disposition::Later { .. }) => "later",
+            Ok(Disposition::SetAside { state, .. }) => state.as_str(),
+            Ok(Disposition::Dropped(_)) => "dropped",
+            Err(_) => "redelivered",
+        };
+        let annotations = &[("source", &*row.key.source), ("event_id", &row.key.id), ("outcome", outcome)];
+        let (segment, ended, failed) = (below.parent(), runtime.now(), result.is_err());
+        self.tracer.tell(Work { trace, segment, began, ended, failed, annotations });
+        result
+    }
+
     /// One log line and one count per decision.
-    fn tell(&self, disposition: &Disposition) {
+    fn tell(&self, disposition: &Disposition, source: &str) {
         match disposition {
-            Disposition::Settled(report) => {
+            Disposition::Settled { report, since } => {
                 let pushed = report.action == Action::Pushed;
                 let outcome = report.outcome.as_str();
                 tracing::info!(outcome, pushed, sequence = report.sequence, plan = %report.plan, "settled");
                 self.metrics.count("Settled", &[("Outcome", outcome)]);
+                // What was told nothing has not arrived anywhere.
+                if let Some(since) = since.filter(|_| pushed) {
+                    let lag = self.engine.runtime.now().duration_since(since).as_millis() as f64;
+                    self.metrics.emit(&[("Lag", lag.max(0.0), Unit::Milliseconds)], &[("Source", source)]);
+                }
             }
             Disposition::Later { next_at, attempt, reason, received_at } => {
                 tracing::warn!(%next_at, attempt, reason, "later");
@@ -147,7 +179,7 @@ where
             Disposition::SetAside { state, reason } => {
                 tracing::error!(state = state.as_str(), reason, "set aside");
                 let metric = if *state == InboxState::Failed { "Failed" } else { "Quarantined" };
-                self.metrics.count(metric, &[]);
+                self.metrics.count(metric, &[("Source", source)]);
             }
             Disposition::Dropped(why) => tracing::info!(why, "dropped"),
         }
@@ -185,15 +217,25 @@ fn group(item: &Item) -> String {
     }
 }
 
+/// Whose event or record it is; nobody's, if it cannot be read.
+fn source(item: &Item) -> &str {
+    match &item.content {
+        Ok(Content::Row(row)) => &row.key.source,
+        Ok(Content::Pointer(Pointer::Event(key))) => &key.source,
+        Ok(Content::Pointer(Pointer::Assert { record, .. })) => &record.source,
+        _ => "",
+    }
+}
+
 /// The span of one part of a batch. Which record an event speaks of is known once its row is read.
 fn span(item: &Item, request_id: &str) -> tracing::Span {
-    let record = tracing::field::Empty;
+    let (record, trace_id) = (tracing::field::Empty, tracing::field::Empty);
     match &item.content {
         Ok(Content::Row(row)) => {
-            tracing::info_span!("event", request_id, source = row.key.source, event_id = row.key.id, record)
+            tracing::info_span!("event", request_id, source = row.key.source, event_id = row.key.id, record, trace_id)
         }
         Ok(Content::Pointer(Pointer::Event(key))) => {
-            tracing::info_span!("event", request_id, source = key.source, event_id = key.id, record)
+            tracing::info_span!("event", request_id, source = key.source, event_id = key.id, record, trace_id)
         }
         Ok(Content::Pointer(Pointer::Assert { record, .. })) => {
             tracing::info_span!("event", request_id, record = %record)

@@ -2,10 +2,12 @@
 // The futures of the SDK, of the runtime and of a handler lie deep in one another.
 #![recursion_limit = "256"]
 
-use certbridge_platform::{Env, Metrics, Secrets, SecretsManager, SystemRuntime, aws, http, logs, metrics::NAMESPACE};
+use certbridge_platform::{
+    Env, Metrics, Secrets, SecretsManager, SystemRuntime, Tracer, aws, http, logs, metrics::NAMESPACE, trace,
+};
 use certbridge_store::{DynamoStore, SqsRetryQueue};
 use certbridge_sync::{in_force::REFRESH, ports::Runtime};
-use certbridge_wiring::{EngineConfig, engine, refresh};
+use certbridge_wiring::{EngineConfig, engine, refresh, within};
 use jiff::SignedDuration;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -27,12 +29,13 @@ async fn main() -> Result<(), Error> {
     let secrets = Secrets::new(SecretsManager::new(&sdk, config.secret_prefix), SystemRuntime);
     let secrets = Arc::new(secrets.telling(metrics.clone()));
     let engine = engine(&env, config.destination, store, secrets, queue, &metrics, REFRESH).await?;
-    let app = &SyncEvent { engine, metrics };
+    let app = &SyncEvent { engine, metrics, tracer: Tracer::new(&env, "sync-event") };
 
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let ends_at = http::ends_at(&event.context).unwrap_or_else(|| SystemRuntime.now() + UNTOLD);
         refresh(&app.engine, &app.metrics).await;
-        let answer = handle(app, event.payload.try_into()?, &event.context.request_id, ends_at).await?;
+        let work = handle(app, event.payload.try_into()?, &event.context.request_id, ends_at);
+        let answer = within(trace::of_context(&event.context), work).await?;
         Ok::<BatchResponse, Error>(answer)
     }))
     .await

@@ -2,6 +2,7 @@ use certbridge_mapping::{Delivery, Keys, Refusal, SourceDefinition, Verified};
 use certbridge_platform::{
     Answer, Metrics, Problem, ProblemType, SecretError, SecretProvider, Secrets,
     http::{Request, headers, path_parameter, source_ip},
+    trace,
 };
 use certbridge_sync::{
     InForce, StoreError,
@@ -111,7 +112,7 @@ impl<I: Inbox, P: SecretProvider, T: Runtime> Webhook<I, P, T> {
         let keys = self.secrets.keys(&secret).await?.ok_or(Refused::UnknownSource)?;
         let delivery = Delivery { headers: headers(request), body, path_token: path_parameter(request, "token") };
         let verified = self.prove(source, &delivery, &keys, &secret).await?;
-        let acceptance = accept(&self.inbox, &verified, self.runtime.now()).await?;
+        let acceptance = accept(&self.inbox, &verified, self.runtime.now(), trace::of_request(request)).await?;
         self.metrics.count("KeyMatched", &[("Source", &source.name), ("Key", verified.key_id())]);
         Ok(acceptance)
     }

@@ -142,7 +142,7 @@ where
             self.engine.store.update_batch(&row).await?;
         }
         self.end_turn(&start.execution).await;
-        tracing::error!(batch = %id, execution = start.execution, error, "a batch failed");
+        tracing::error!(batch_id = %id, execution = start.execution, error, "a batch failed");
         let subject = ascii(&format!("Certbridge: batch {id} failed"));
         let text = format!(
             "Batch {id} failed: {error}\n\nWhat it had repaired by then is repaired, and on record. Run it again once the \
@@ -151,7 +151,14 @@ where
         );
         let data = BatchData { batch_id: id.clone(), verdict: Verdict::Failed, records: None, repaired: None };
         let notice = Some(Notice::of_batch(data, self.engine.runtime.now()));
-        Ok(Ended { batch_id: id, verdict: Verdict::Failed, report: None, mail: Mail { subject, text }, notice })
+        Ok(Ended {
+            batch_id: id,
+            verdict: Verdict::Failed,
+            drift: None,
+            report: None,
+            mail: Mail { subject, text },
+            notice,
+        })
     }
 
     /// Gives a turn up. If that fails, it ends by itself.

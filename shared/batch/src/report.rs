@@ -139,7 +139,8 @@ where
             repaired: Some(report.totals.repaired),
         };
         let notice = Some(Notice::of_batch(data, report.finished_at));
-        Ok(Ended { batch_id: batch.id.clone(), verdict: report.verdict, report: Some(at), mail, notice })
+        let drift = (batch.mode == Mode::Reconcile).then(|| report.totals.drift_share()).flatten();
+        Ok(Ended { batch_id: batch.id.clone(), verdict: report.verdict, drift, report: Some(at), mail, notice })
     }
 }
 

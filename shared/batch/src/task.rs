@@ -252,6 +252,9 @@ pub struct Ended {
     pub batch_id: BatchId,
     /// How it came out.
     pub verdict: Verdict,
+    /// Which share of the records differed, if both sides were compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<f64>,
     /// Where the report stands in the archive, without its ending: `.json`, `.csv`, `.html`. None of what came to nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,

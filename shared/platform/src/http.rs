@@ -6,6 +6,8 @@ mod problem;
 mod request;
 pub mod routes;
 
+use crate::trace;
+use certbridge_sync::trace::Trace;
 use lambda_http::{
     Context, LambdaEvent, lambda_runtime,
     request::{LambdaRequest, RequestContext},
@@ -50,7 +52,9 @@ where
         }
     };
     // The route's key, never the path: that may hold a token.
-    let span = tracing::info_span!("request", request_id = request_id(&request), route = route_key(&request));
+    let trace = trace::of_request(&request);
+    let trace_id = trace.as_ref().map(Trace::id);
+    let span = tracing::info_span!("request", request_id = request_id(&request), trace_id, route = route_key(&request));
     GatewayResponse::from(handler(request).instrument(span).await).for_payload(is_v2)
 }
 

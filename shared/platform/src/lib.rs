@@ -20,6 +20,7 @@ pub mod runtime;
 pub mod secrets;
 #[cfg(test)]
 mod testing;
+pub mod trace;
 
 pub use config::{ConfigError, Env};
 pub use http::{Answer, Problem, ProblemType};
@@ -27,3 +28,4 @@ pub use keys::{ApiKeyring, Caller, Denied};
 pub use metrics::Metrics;
 pub use runtime::SystemRuntime;
 pub use secrets::{SecretError, SecretProvider, Secrets, SecretsManager};
+pub use trace::Tracer;

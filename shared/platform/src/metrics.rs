@@ -23,6 +23,8 @@ pub enum Unit {
     Seconds,
     /// A size.
     Bytes,
+    /// A share, in hundredths.
+    Percent,
 }
 
 impl Unit {
@@ -32,6 +34,7 @@ impl Unit {
             Self::Milliseconds => "Milliseconds",
             Self::Seconds => "Seconds",
             Self::Bytes => "Bytes",
+            Self::Percent => "Percent",
         }
     }
 }
@@ -50,6 +53,16 @@ impl Sink for Stdout {
     fn line(&self, line: &str) {
         // A lost metric must not fail a request.
         let _ = writeln!(io::stdout().lock(), "{line}");
+    }
+}
+
+/// The log, at the level debug: where there is no CloudWatch to read them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Logged;
+
+impl Sink for Logged {
+    fn line(&self, line: &str) {
+        tracing::debug!(target: "certbridge::metrics", line, "metrics");
     }
 }
 

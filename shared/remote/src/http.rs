@@ -1,6 +1,6 @@
 //! One client for all providers: one attempt, bounded in time and in size.
 
-use crate::refusal::refusal;
+use crate::{refusal::refusal, trace::traceparent};
 use certbridge_sync::{
     error::{RemoteClass, RemoteError, StoreError},
     ports::ApiKeys,
@@ -137,6 +137,9 @@ impl Http {
         // Without a key, the provider decides: behind a private gateway there may be none.
         if let Some(key) = key {
             request = request.header(AUTHORIZATION, authorization(provider, call.authorization, key)?);
+        }
+        if let Some(traceparent) = traceparent() {
+            request = request.header("traceparent", traceparent);
         }
         request = match call.body {
             None => request,

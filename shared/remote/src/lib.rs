@@ -28,6 +28,7 @@ mod refusal;
 mod snapshots;
 mod sources;
 pub mod subscriptions;
+pub mod trace;
 
 pub use address::BaseUrlError;
 pub use destination::HttpDestination;

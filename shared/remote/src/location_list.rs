@@ -52,7 +52,7 @@ impl LocationList {
         read: impl FnOnce(Duration) -> F,
     ) -> Result<Option<Locations>, RemoteError> {
         let known = |cached: &Cached| cached.is_within(FRESH_MISS, http.now()).then(|| cached.listing.clone());
-        self.look(http, provider, limit, read, known, |listing| listing.cloned()).await
+        self.look(http, provider, limit, read, known, whole).await
     }
 
     /// What is known of the list, or else what it says once it is read again.
@@ -96,6 +96,10 @@ impl Cached {
     fn is_within(&self, age: SignedDuration, now: Timestamp) -> bool {
         (SignedDuration::ZERO..age).contains(&now.duration_since(self.read_at))
     }
+}
+
+fn whole(listing: Option<&Locations>) -> Option<Locations> {
+    listing.cloned()
 }
 
 fn says(listing: Option<&Locations>, location_id: &str) -> LocationCheck {

@@ -9,8 +9,8 @@ use crate::{
     schema::{
         LISTED_INDEX, PENDING_INDEX,
         attribute::{
-            ATTEMPT, BODY, BODY_DIGEST, EVENT, EXPIRES_AT, LISTED, LISTED_AT, LOCATION_ID, MUST_PUSH, NEXT_AT, OPEN,
-            PK, PROVEN_BY, REASON, RECEIVED_AT, REPLAY, ROW, SETTLED_BY, SK, STATE, STATUS, UNSEEN,
+            ATTEMPT, BODY_DIGEST, EVENT, EXPIRES_AT, LISTED, LISTED_AT, LOCATION_ID, MUST_PUSH, NEXT_AT, OPEN, PK,
+            PROVEN_BY, REASON, RECEIVED_AT, REPLAY, ROW, SETTLED_BY, SK, STATE, STATUS, UNSEEN,
         },
         invalid,
     },
@@ -209,7 +209,7 @@ impl Replays for DynamoStore {
         .remove(EXPIRES_AT);
         Ok(match self.change(&self.tables.inbox, seen.key.to_string(), change).await? {
             Changed::Yes(_) => true,
-            Changed::No(item) => item.get(REPLAY) == Some(&replay) && item.get(BODY).is_some(),
+            Changed::No(item) => item.get(REPLAY) == Some(&replay),
         })
     }
 }

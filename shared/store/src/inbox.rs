@@ -9,7 +9,7 @@ use crate::{
         PENDING_INDEX,
         attribute::{
             ATTEMPT, BODY, BODY_DIGEST, EVENT, EXPIRES_AT, MUST_PUSH, NEXT_AT, OPEN, PK, PROVEN_BY, REASON,
-            RECEIVED_AT, REPLAY, SETTLED_BY, STATE, UNSEEN,
+            RECEIVED_AT, REPLAY, SETTLED_BY, STATE, TRACE, UNSEEN,
         },
     },
 };
@@ -175,6 +175,7 @@ fn item_of(row: &InboxRow) -> Result<Item, StoreError> {
         (SETTLED_BY, row.settled_by.map(number)),
         (EXPIRES_AT, row.expires_at.map(seconds_up)),
         (REPLAY, row.replay.as_ref().map(json).transpose()?),
+        (TRACE, row.trace.as_ref().map(text)),
         (OPEN, is_open.then(|| text(open(row.state, InboxRow::shard(&row.key))))),
     ];
     Ok(attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
@@ -202,6 +203,8 @@ pub fn inbox_row(item: &HashMap<String, AttributeValue>) -> Result<InboxRow, Sto
         settled_by: read.optional_number(SETTLED_BY)?,
         expires_at: read.optional_seconds(EXPIRES_AT)?,
         replay: read.optional_json(REPLAY)?,
+        // What nothing is decided by holds up nothing.
+        trace: read.optional_text(TRACE)?.and_then(|trace| trace.parse().ok()),
     })
 }
 

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::{
     types::{
         AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
         GlobalSecondaryIndexUpdate, KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
-        StreamSpecification, StreamViewType, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+        StreamSpecification, StreamViewType, TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
     },
 };
 use certbridge_sync::StoreError;
@@ -101,6 +101,8 @@ pub mod attribute {
 
     /// inbox: who had it run again last, as JSON.
     pub const REPLAY: &str = "replay";
+    /// inbox: the trace that it was taken in, in the form of X-Ray's header.
+    pub const TRACE: &str = "trace";
 
     /// records, audit: how many times the record had been claimed.
     pub const FENCE: &str = "fence";
@@ -263,7 +265,7 @@ fn listed_with() -> Projection {
 async fn index_records(client: &Client, table: &str) -> Result<(), StoreError> {
     let answer = client.describe_table().table_name(table).send().await;
     let answer = answer.map_err(|error| store_error("DescribeTable", &error))?;
-    let indexes = answer.table().map(|table| table.global_secondary_indexes()).unwrap_or_default();
+    let indexes = answer.table().map(TableDescription::global_secondary_indexes).unwrap_or_default();
     if indexes.iter().any(|index| index.index_name() == Some(LISTED_INDEX)) {
         return Ok(());
     }

@@ -4,6 +4,7 @@ use crate::{
     error::StoreError,
     ports::{Inbox, Inserted},
     row::{InboxRow, InboxState},
+    trace::Trace,
 };
 use certbridge_mapping::{Event, EventKey, Problems, Reading, Unreadable, Verified, digest::sha256_hex};
 use jiff::{SignedDuration, Timestamp};
@@ -52,13 +53,19 @@ pub enum Quarantine {
 }
 
 /// Stores what a proven delivery says. One write; two if it repeats an id with other bytes.
-pub async fn accept<I: Inbox>(inbox: &I, verified: &Verified<'_>, now: Timestamp) -> Result<Acceptance, StoreError> {
+/// `trace` is the one that it was taken in.
+pub async fn accept<I: Inbox>(
+    inbox: &I,
+    verified: &Verified<'_>,
+    now: Timestamp,
+    trace: Option<Trace>,
+) -> Result<Acceptance, StoreError> {
     let read = match verified.read() {
         Ok(Reading::Ignored { event_type, known }) => return Ok(Acceptance::Ignored { event_type, known }),
         Ok(Reading::Event(event)) => Ok(*event),
         Err(unreadable) => Err(unreadable),
     };
-    let row = row(verified, &read, now);
+    let row = row(verified, &read, now, trace);
     let key = row.key.clone();
     match inbox.insert(&row).await? {
         Inserted::Exists { body_digest } if body_digest == row.body_digest => Ok(Acceptance::Duplicate { key }),
@@ -70,7 +77,7 @@ pub async fn accept<I: Inbox>(inbox: &I, verified: &Verified<'_>, now: Timestamp
     }
 }
 
-fn row(verified: &Verified<'_>, read: &Result<Event, Unreadable>, now: Timestamp) -> InboxRow {
+fn row(verified: &Verified<'_>, read: &Result<Event, Unreadable>, now: Timestamp, trace: Option<Trace>) -> InboxRow {
     let (key, state, reason) = match read {
         Ok(event) => (&event.key, InboxState::Pending, None),
         Err(unreadable) => {
@@ -94,6 +101,7 @@ fn row(verified: &Verified<'_>, read: &Result<Event, Unreadable>, now: Timestamp
         settled_by: None,
         expires_at: None,
         replay: None,
+        trace,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     row::{InboxRow, InboxState, Pointer, Reschedule},
     sync::{Engine, Failure, Job, Report, Run, Unsettled, Work},
 };
-use certbridge_mapping::{Event, Operation, Record, RecordKey};
+use certbridge_mapping::{Event, EventKey, Operation, Record, RecordKey};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
@@ -28,7 +28,13 @@ fn assertion(record: &RecordKey) -> Pointer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
     /// It is settled.
-    Settled(Report),
+    Settled {
+        /// How.
+        report: Report,
+        /// Since when somebody waited for it: it was received then or, if a person had it run again, that was asked for
+        /// then. A state that was asserted was not an event.
+        since: Option<Timestamp>,
+    },
     /// It is tried again later.
     Later {
         /// When.
@@ -80,7 +86,10 @@ where
         };
         tracing::Span::current().record("record", tracing::field::display(&event.record));
         let unsettled = match self.attempt(row, event, run).await {
-            Ok(report) => return Ok(Disposition::Settled(report)),
+            Ok(report) => {
+                let since = row.replay.as_ref().map_or(row.received_at, |replay| replay.at);
+                return Ok(Disposition::Settled { report, since: Some(since) });
+            }
             Err(unsettled) => unsettled,
         };
         let disposition = match &unsettled.failure {
@@ -104,13 +113,24 @@ where
     pub async fn follow(&self, pointer: &Pointer, run: &Run) -> Result<Disposition, StoreError> {
         match pointer {
             Pointer::Assert { record, attempt } => self.assert_again(record, *attempt, run).await,
-            Pointer::Event(key) => match self.store.get(key).await? {
-                None => Ok(Disposition::Dropped("no such event")),
-                Some(row) if row.state != InboxState::Pending => Ok(Disposition::Dropped("not pending")),
-                Some(row) if self.runtime.now() + EARLY < row.next_at => Ok(Disposition::Dropped("before its time")),
-                Some(row) => self.sync_event(&row, run).await,
+            Pointer::Event(key) => match self.due(key).await? {
+                Ok(row) => self.sync_event(&row, run).await,
+                Err(why) => Ok(Disposition::Dropped(why)),
             },
         }
+    }
+
+    /// The event that a pointer leads to, or why there is nothing to do for it now.
+    ///
+    /// # Errors
+    /// As [`Engine::sync_event`].
+    pub async fn due(&self, key: &EventKey) -> Result<Result<InboxRow, &'static str>, StoreError> {
+        Ok(match self.store.get(key).await? {
+            None => Err("no such event"),
+            Some(row) if row.state != InboxState::Pending => Err("not pending"),
+            Some(row) if self.runtime.now() + EARLY < row.next_at => Err("before its time"),
+            Some(row) => Ok(row),
+        })
     }
 
     /// Syncs one record now, for a caller of ours. A push that may have come too late, or was not answered, is
@@ -265,7 +285,7 @@ where
             settles: None,
         };
         let unsettled = match self.perform(&job, run).await {
-            Ok(report) => return Ok(Disposition::Settled(report)),
+            Ok(report) => return Ok(Disposition::Settled { report, since: None }),
             Err(unsettled) => unsettled,
         };
         let reason = unsettled.failure.to_string();

@@ -38,6 +38,7 @@ pub mod retry;
 pub mod row;
 pub mod sweep;
 pub mod sync;
+pub mod trace;
 
 pub use accept::{Acceptance, accept};
 pub use audit::{AuditRow, verify_chain};

@@ -19,7 +19,7 @@ use crate::{
     ports::{Inbox, Inserted, ListError, Page, Runtime, Sources, Trail},
     row::{InboxRow, InboxState},
 };
-use certbridge_mapping::{Kind, ListedRecord, Plan, PolledEvent, digest::sha256_hex};
+use certbridge_mapping::{EventKey, Kind, ListedRecord, Plan, PolledEvent, digest::sha256_hex};
 use futures::future::try_join_all;
 use jiff::{
     SignedDuration, Timestamp,
@@ -342,11 +342,15 @@ where
         for some in rows.chunks(PUTS) {
             let inserted = try_join_all(some.iter().map(|row| self.store.insert(row))).await?;
             for (row, inserted) in some.iter().zip(inserted) {
+                let EventKey { source, id: event_id } = &row.key;
                 match inserted {
-                    Inserted::New => self.polled.accepted += 1,
+                    Inserted::New => {
+                        tracing::info!(source, event_id, "accepted");
+                        self.polled.accepted += 1;
+                    }
                     Inserted::Exists { body_digest } => {
                         if body_digest != row.body_digest {
-                            tracing::error!(event = %row.key, "a polled event is there with other bytes");
+                            tracing::error!(source, event_id, "a polled event is there with other bytes");
                         }
                         self.polled.duplicates += 1;
                     }
@@ -488,5 +492,6 @@ fn inbox_row(polled: PolledEvent, now: Timestamp) -> InboxRow {
         settled_by: None,
         expires_at: None,
         replay: None,
+        trace: None,
     }
 }

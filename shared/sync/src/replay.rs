@@ -51,6 +51,9 @@ pub enum NotReplayed {
     /// It cannot be read, still.
     #[error("unreadable: {0}")]
     Unreadable(Problems),
+    /// What it said was erased.
+    #[error("what it said was erased")]
+    Erased,
     /// Its type is not synced.
     #[error("its type is not synced")]
     Ignored,
@@ -80,6 +83,8 @@ pub async fn replay<S: Inbox + Replays, Q: RetryQueue>(
     let seen = store.get(key).await?.ok_or(NotReplayed::Unknown)?;
     let source = definitions.source(&key.source).ok_or(NotReplayed::NoDefinition)?;
     let event = match &seen.event {
+        // A delivery that could be read had a body.
+        Some(_) if seen.body.is_empty() => return Err(NotReplayed::Erased),
         Some(event) => event.clone(),
         None => match source.read_again(&seen.body).map_err(NotReplayed::Unreadable)? {
             Reading::Event(event) => *event,

@@ -1,6 +1,6 @@
 //! What stands in the inbox and the records table.
 
-use crate::replay::Replay;
+use crate::{replay::Replay, trace::Trace};
 use certbridge_mapping::{Event, EventKey, PlanVersion, Record, RecordKey, Version, digest::sha256_hex};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ pub struct InboxRow {
     pub expires_at: Option<Timestamp>,
     /// Who had it run again last, if anybody did.
     pub replay: Option<Replay>,
+    /// The trace of the invocation that took it: syncing it belongs there, too. Nothing is decided by it.
+    pub trace: Option<Trace>,
 }
 
 impl InboxRow {

@@ -496,6 +496,7 @@ fn an_event_that_is_there_with_other_bytes_stops_nothing() {
         settled_by: None,
         expires_at: None,
         replay: None,
+        trace: None,
     };
     now(world.store.insert(&other)).unwrap();
     let polled = world.poll([page(&items, None)]).unwrap();

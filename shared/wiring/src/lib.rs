@@ -9,6 +9,7 @@ use certbridge_platform::{
     definitions,
     secrets::{AUDIT, SecretError, SecretProvider, Secrets},
 };
+pub use certbridge_remote::trace::within;
 use certbridge_remote::{BaseUrlError, Http, HttpDestination, HttpError, HttpSources};
 use certbridge_store::{DynamoStore, Tables};
 use certbridge_sync::{

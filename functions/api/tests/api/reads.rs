@@ -359,7 +359,10 @@ async fn what_could_not_be_read_is_read_again_by_the_definition_in_force() {
     assert_eq!(refused.problem(422).0, "unmappable");
     assert!(!refused.json()["errors"].as_array().unwrap().is_empty());
     assert_eq!(replay(&world, "accredible", "u-3").await.problem(422).0, "unmappable");
-    for row in [&unreadable, &ignored] {
+    let erased = InboxRow { body: Vec::new(), ..delivery("u-4", "c", InboxState::Settled, 1) };
+    world.app.store.insert(&erased).await.unwrap();
+    assert_eq!(replay(&world, "accredible", "u-4").await.problem(409).0, "conflict");
+    for row in [&unreadable, &ignored, &erased] {
         assert_eq!(world.app.store.get(&row.key).await.unwrap().as_ref(), Some(row), "it is left as it was");
     }
 }

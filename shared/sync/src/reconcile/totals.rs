@@ -138,6 +138,11 @@ impl Totals {
             && self.repaired <= differing
     }
 
+    /// Which share of the records differed; `None` of none.
+    pub fn drift_share(&self) -> Option<f64> {
+        (self.records > 0).then(|| self.of(&DIFFERING) as f64 / self.records as f64)
+    }
+
     fn of(&self, outcomes: &[Outcome]) -> u64 {
         outcomes.iter().filter_map(|outcome| self.outcomes.get(outcome)).sum()
     }
