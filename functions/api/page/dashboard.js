@@ -288,14 +288,14 @@ function comparisons(batches) {
 
 /// How many records differed, comparison by comparison.
 function trend(batches) {
-	const most = Math.max(1, ...batches.map(batch => batch.summary.repaired));
+	const most = Math.max(...batches.map(batch => batch.summary.repaired));
 	const step = 300 / Math.max(batches.length, 10);
 	const text = batches.map(batch => `${number(batch.summary.repaired)}${['needs_person', 'failed'].includes(batch.summary.verdict) ? ' (needs a person)' : ''}`).join(', ');
 	return h('figure',
 		h('figcaption', small(`Drift: records put right, or to be put right, in the last ${count(batches.length, 'comparison')}, the oldest first; at most ${number(most)}.`)),
 		h('svg', { class: 'trend', role: 'img', 'aria-label': `The oldest first: ${text}`, viewBox: '0 0 300 60', preserveAspectRatio: 'none' },
 			batches.map((batch, index) => {
-				const height = Math.max(2, 58 * batch.summary.repaired / most);
+				const height = Math.max(2, 58 * batch.summary.repaired / (most || 1));
 				const hot = ['needs_person', 'failed'].includes(batch.summary.verdict);
 				return h('rect', { x: index * step + 1, y: 60 - height, width: step - 2, height, class: hot ? 'hot' : batch.summary.repaired ? null : 'void' },
 					h('title', `${batch.batch_id}: ${batch.summary.headline}`));
