@@ -21,7 +21,7 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
 /// What the page may do: run its own script, look as its own style says, and ask where it comes from.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "default-src 'none'; script-src '{}'; style-src '{}'; connect-src 'self'; img-src data:; frame-src blob:; \
+        "default-src 'none'; script-src '{}'; style-src '{}'; connect-src 'self'; img-src data:; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         hash(SCRIPT),
         hash(STYLE)
