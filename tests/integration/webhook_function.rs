@@ -291,6 +291,6 @@ async fn a_made_up_name_becomes_no_dimension_of_a_metric() {
     let made_up = Event::new("made-up-by-a-stranger", "{}");
     assert_eq!(told(&app, made_up.v2()).await, problem(404, "unknown-source"));
     let lines = counted.take().concat();
-    assert!(lines.contains("unknown-source") && !lines.contains("stranger"), "{lines}");
+    assert!(lines.contains("Misaddressed") && !lines.contains("stranger"), "{lines}");
     assert_eq!(app.runtime.now(), now());
 }

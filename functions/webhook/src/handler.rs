@@ -87,10 +87,13 @@ pub async fn handle<I: Inbox, P: SecretProvider, T: Runtime>(app: &Webhook<I, P,
     match app.take(source.map(Arc::as_ref), &request).await {
         Ok(acceptance) => app.accepted(source.map_or("", |source| &source.name), &acceptance),
         Err(refused) => {
-            // A made-up name must not become a dimension of a metric, nor a line of a log.
-            let source_name = source.map_or("unknown", |source| &source.name);
-            tracing::warn!(source = source_name, reason = refused.reason(), error = %refused, "refused");
-            app.metrics.count("Refused", &[("Source", source_name), ("Reason", refused.reason())]);
+            // A made-up name must not become a dimension of a metric, nor a line of a log; nor is it an alarm.
+            let (source_name, reason) = (source.map_or("unknown", |source| &source.name), refused.reason());
+            tracing::warn!(source = source_name, reason, error = %refused, "refused");
+            match source {
+                Some(_) => app.metrics.count("Refused", &[("Source", source_name), ("Reason", reason)]),
+                None => app.metrics.count("Misaddressed", &[]),
+            }
             refused.problem(source.map(Arc::as_ref)).into()
         }
     }
