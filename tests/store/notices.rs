@@ -104,7 +104,7 @@ async fn pages_of_the_audit_hold_every_row_once() {
     for limit in [1, 2, 4, 100] {
         let (mut seen, mut cursor) = (Vec::new(), None);
         loop {
-            let page = world.store.audit_page(cursor.as_deref(), limit).await.unwrap();
+            let page = world.store.audit_page(None, cursor.as_deref(), limit).await.unwrap();
             assert!(page.items.len() <= limit);
             seen.extend(page.items.into_iter().map(|row| (row.record, row.sequence)));
             cursor = page.next;
