@@ -145,7 +145,7 @@ class World:
         # SAM writes the template anew; a package has it as it stands in the repository.
         text, without = re.subn(r"MaximumConcurrency:\s+(Ref: |!Ref )RetryConcurrency", "MaximumConcurrency: 5", text)
         assert without == 1
-        text, without = re.subn(r"(?m)^  ReportsPolicy:\n(?:   .*\n|\n)+", "", text)
+        text, without = re.subn(r"(?m)^  (?:Reports|Checkpoints)Policy:\n(?:   .*\n|\n)+", "", text)
         assert without == 1
         # A list of actions, one a line or in brackets, or a single one.
         text = re.sub(r"( +)- sqs:SendMessage\n", r"\1- sqs:SendMessage\n\1- sqs:SendMessageBatch\n", text)
