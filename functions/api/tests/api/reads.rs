@@ -68,6 +68,8 @@ async fn commit(store: &MemoryStore, record: &Record, second: i64, cause: Cause)
     let commit = Commit {
         claim: &claim,
         state: Some(&state),
+        husk: None,
+        hold: false,
         fetched_at: Some(at(second)),
         salt: "s",
         audit: &audit,
