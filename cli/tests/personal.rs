@@ -120,7 +120,10 @@ async fn send_all(world: &World, folder: &Path) -> usize {
                 let body = text.replace("{id}", id).replace("{now}", &now.to_string());
                 let Ok(signed) = sign(folder, &source.name, body.as_bytes(), now) else { continue };
                 let mut request = world.client.post(format!("{}{}", world.url, signed.path));
-                for (name, value) in source.sample_headers(name, id, now).into_iter().chain(signed.headers) {
+                // What the proof covers goes over what a sender would say of itself.
+                let proof = |name: &str| signed.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+                let own = source.sample_headers(name, id, now).into_iter().filter(|(name, _)| !proof(name));
+                for (name, value) in own.chain(signed.headers.clone()) {
                     request = request.header(name, value);
                 }
                 let answer = request.header("content-type", "application/json").body(body).send().await.unwrap();

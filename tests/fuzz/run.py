@@ -51,7 +51,7 @@ def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--command", default=str(ROOT / "target/debug/certbridge"), help="the certbridge command")
     options.add_argument("--schemathesis", default="schemathesis", help="the schemathesis command")
-    options.add_argument("--examples", type=int, default=25, help="how many cases of each route, at most")
+    options.add_argument("--examples", type=int, default=10, help="how many cases of each route, at most")
     options = options.parse_args()
     with tempfile.TemporaryDirectory() as data:
         up = [options.command, "up", "--port", "0", "--data", data]
