@@ -126,7 +126,7 @@ pub struct Slice<T> {
 }
 
 /// The records of a kind that a filter lets through, the last synced first, at most `limit` of them. A page may hold
-/// fewer and yet not be the last: no more than [`MAX_LOOKED_AT`] rows are looked at for one.
+/// fewer and yet not be the last: no more than four thousand rows are looked at for one.
 ///
 /// # Errors
 /// [`StoreError`] if an index cannot be read.
