@@ -114,11 +114,28 @@ def a_certificate_is_synced_on_demand(sam, world):
     before = len(world.pushes(ID))
     status, answer = sam.ask("sync-certificate/dry-run")
     assert (status, answer["outcome"], len(world.pushes(ID))) == (200, "dry_run", before), (status, answer)
-    for sample in ["fetch", "given"]:
+    for sample in ["fetch", "record", "given"]:
         status, answer = sam.ask(f"sync-certificate/{sample}")
         assert (status, answer["outcome"]) == (200, "synced"), (sample, status, answer)
     assert world.pushes(ID)[-1]["body"]["title"] == "Advanced Widgetry"
     assert world.trail(ID)[-1]["actor"] == {"type": "caller", "owner": "operations"}
+    status, answer = sam.ask("sync-certificate/locations")
+    assert status == 200 and "loc_london" in [location["id"] for location in answer["locations"]], (status, answer)
+
+
+def what_is_synced_is_told(sam, world):
+    status, answer = sam.ask("api/certificates")
+    assert status == 200 and ID in [record["id"] for record in answer["records"]], (status, answer)
+    status, answer = sam.ask("api/history")
+    assert (status, len(answer["entries"]), answer["chain"]["holds"]) == (200, len(world.trail(ID)), True), (status, answer)
+    status, answer = sam.ask("api/events")
+    assert status == 200 and answer["events"][0]["state"] == "quarantined", (status, answer)
+    status, answer = sam.ask("api/replay")
+    assert (status, answer["detail"]) == (404, "There is no such event, or no more."), (status, answer)
+    status, answer = sam.ask("api/preview")
+    assert (status, answer["event"]["record"]) == (200, f"certificate#accredible#{ID}"), (status, answer)
+    page = sam.invoke("api/dashboard")
+    assert page["statusCode"] == 200 and page["headers"]["content-type"].startswith("text/html"), page
 
 
 def a_touched_audit_row_is_told(sam, world):
@@ -135,6 +152,8 @@ def what_happened_is_told(sam, world):
 def a_batch_begins_and_a_poll_is_made(sam, world):
     begun = sam.invoke("batch-sync/begin")
     assert begun["batch"]["id"] == "20260313T000000Z-accredible" and begun["each"] == [0], (begun, sam.logs)
+    made = sam.invoke("batch-sync/checkpoint")
+    assert made["number"] == 1 and made["rows"] >= len(world.trail(ID)), (made, sam.logs)
     polled = sam.invoke("batch-sync/poll")
     assert polled["accredible/certificate"]["done"], (polled, sam.logs)
 
@@ -182,6 +201,7 @@ STORY = [
     the_queues_pointers_are_followed,
     the_sweep_sends_what_is_overdue,
     a_certificate_is_synced_on_demand,
+    what_is_synced_is_told,
     a_touched_audit_row_is_told,
     what_happened_is_told,
     a_batch_begins_and_a_poll_is_made,

@@ -173,9 +173,9 @@ fn requests_for_one_certificate_are_read() {
         assert_eq!(owner(&request), Some("operations"), "{file}: whom the authorizer let in");
         assert_eq!(query_parameter(&request, "dry_run"), file.contains("dry-run").then_some("true"), "{file}");
     }
-    let customer = request("sync-certificate/record.json");
-    let named = ["kind", "source", "id"].map(|name| path_parameter(&customer, name));
-    assert_eq!(named, [Some("customer"), Some("acculynx"), Some("c-1")]);
+    let by_kind = request("sync-certificate/record.json");
+    let named = ["kind", "source", "id"].map(|name| path_parameter(&by_kind, name));
+    assert_eq!(named, [Some("certificate"), Some("accredible"), Some(key.id.as_str())]);
     assert_eq!(route(&request("sync-certificate/locations.json")).map(|route| route.key), Some("GET /locations"));
     let body = |name: &str| request(&format!("sync-certificate/{name}.json")).into_body();
     assert!(Document::given(body("fetch").as_ref()).unwrap().value().as_object().is_some_and(Map::is_empty));
