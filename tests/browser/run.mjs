@@ -262,7 +262,7 @@ check('a delivery is run again after its cause is mended', async page => {
   await again.click();
   await page.getByRole('dialog').getByRole('button', { name: 'Run it again' }).click();
   await says(page, 'Event unknown-location is on its way again.');
-  await until('its record', () => bundle.api('GET', 'records/certificate/standard-webhooks/lost-1').catch(() => null));
+  await until('its sync', async () => (await bundle.api('GET', 'records/certificate/standard-webhooks/lost-1')).synced_at);
   await page.getByRole('button', { name: 'Refresh now' }).click();
   await again.waitFor({ state: 'detached' });
   await go(page, recordOf('certificate', 'standard-webhooks', 'lost-1'));

@@ -222,7 +222,7 @@ async fn the_first_refusal_fetches_the_destination_s_new_key() {
     let definitions = Definitions::built_in();
     let definition = definitions.destination("snapshots").unwrap();
     let api = Snapshots::new(Http::new().unwrap(), secrets, &destination.url(), definition).unwrap();
-    let check = async || api.check_location("loc_london", Duration::from_secs(10)).await;
+    let check = async || api.check_location("loc_london", None, Duration::from_secs(10)).await;
     assert_eq!(check().await.unwrap_err().class, RemoteClass::Unauthorized);
     held.set_whole("destinations/snapshots", json!({"api_key": "new"}));
     // No time has passed.

@@ -202,7 +202,7 @@ async fn the_sandboxs_contract_takes_our_requests() {
     let pushed =
         snapshots.push(&record("1"), &request("10000005"), "certificate#accredible#10000005#1", PATIENT).await.unwrap();
     assert!(pushed.request_id.is_some());
-    assert_eq!(snapshots.check_location("loc_london", PATIENT).await, Ok(LocationCheck::Known));
+    assert_eq!(snapshots.check_location("loc_london", None, PATIENT).await, Ok(LocationCheck::Known));
     let mut bad = request("10000005");
     bad.body["user_id"] = serde_json::Value::Null;
     failed(snapshots.push(&record("1"), &bad, "k", PATIENT).await, RemoteClass::Rejected);

@@ -38,7 +38,7 @@ const UNKNOWN: LocationCheck = LocationCheck::Unknown { nearest: Vec::new() };
 
 /// What a check says, but for the locations that come near.
 async fn check(snapshots: &Snapshots<Keys>, location: &str) -> LocationCheck {
-    match snapshots.check_location(location, PATIENT).await.unwrap() {
+    match snapshots.check_location(location, None, PATIENT).await.unwrap() {
         LocationCheck::Unknown { .. } => UNKNOWN,
         check => check,
     }
@@ -49,7 +49,7 @@ async fn an_unknown_location_comes_with_the_nearest_ones() {
     let server = destination().await;
     server.add_location("loc_leeds", "Leeds");
     let snapshots = snapshots(&server.url());
-    let told = snapshots.check_location("loc_londn", PATIENT).await.unwrap();
+    let told = snapshots.check_location("loc_londn", None, PATIENT).await.unwrap();
     let LocationCheck::Unknown { nearest } = told else { panic!("{told:?}") };
     assert_eq!(nearest, ["loc_london (London)", "loc_leeds (Leeds)"]);
 }
@@ -88,6 +88,27 @@ async fn a_miss_is_looked_up_again_at_most_once_a_minute() {
     clock.set(1000 + 60);
     assert_eq!(check(&snapshots, "loc_paris").await, LocationCheck::Known);
     assert_eq!(check(&snapshots, "loc_rome").await, UNKNOWN);
+    assert_eq!(reads(&server), 2);
+}
+
+#[tokio::test]
+async fn a_miss_is_looked_up_again_for_a_person_who_asked_since() {
+    let (server, clock) = (destination().await, Clock::default());
+    let snapshots = timed(&server.url(), &clock);
+    let asked = async |second| {
+        let asked_at = Some(Timestamp::from_second(second).unwrap());
+        snapshots.check_location("loc_paris", asked_at, PATIENT).await.unwrap()
+    };
+    clock.set(1000);
+    assert_eq!(check(&snapshots, "loc_paris").await, UNKNOWN);
+    server.add_location("loc_paris", "Paris");
+    clock.set(1002);
+    assert!(matches!(asked(1000).await, LocationCheck::Unknown { .. }));
+    assert_eq!(reads(&server), 1);
+    assert_eq!(asked(1001).await, LocationCheck::Known);
+    assert_eq!(reads(&server), 2);
+    // What is known needs no second look.
+    assert_eq!(asked(1002).await, LocationCheck::Known);
     assert_eq!(reads(&server), 2);
 }
 
@@ -158,7 +179,7 @@ async fn a_lacking_scope_is_named() {
     server.set_scopes(&[]);
     let keys = Keys::good();
     let snapshots = Snapshots::new(http(), keys.clone(), &server.url(), snapshots_definition()).unwrap();
-    let error = failed(snapshots.check_location("loc_london", PATIENT).await, RemoteClass::Unauthorized);
+    let error = failed(snapshots.check_location("loc_london", None, PATIENT).await, RemoteClass::Unauthorized);
     assert_eq!(error.message, "403: GET /locations needs the scope saas/location.read");
     assert_eq!(keys.refused(), ["destinations/snapshots"]);
     server.set_scopes(&[sandbox::snapshots::LOCATION_SCOPE]);
@@ -170,6 +191,6 @@ async fn a_failure_to_read_it_is_told_and_not_remembered() {
     let server = destination().await;
     let snapshots = snapshots(&server.url());
     server.server().add_fault(Fault::status(503).once());
-    failed(snapshots.check_location("loc_london", PATIENT).await, RemoteClass::Failed);
+    failed(snapshots.check_location("loc_london", None, PATIENT).await, RemoteClass::Failed);
     assert_eq!(check(&snapshots, "loc_london").await, LocationCheck::Known);
 }

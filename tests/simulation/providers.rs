@@ -231,7 +231,12 @@ impl Destination for SimDestination {
         Ok(Page { items, nameless: page.nameless, next: page.next, announced: page.announced })
     }
 
-    async fn check_location(&self, _location_id: &str, _timeout: Duration) -> Result<LocationCheck, RemoteError> {
+    async fn check_location(
+        &self,
+        _location_id: &str,
+        _asked_at: Option<Timestamp>,
+        _timeout: Duration,
+    ) -> Result<LocationCheck, RemoteError> {
         point().await;
         if self.world.strikes(10) {
             return Err(failure(DESTINATION, [RemoteClass::Unanswered, RemoteClass::Failed], &self.world));

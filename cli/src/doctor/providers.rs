@@ -50,7 +50,7 @@ impl<P: SecretProvider + 'static> Ground<'_, P> {
                 error.to_string(),
                 "give the destination's address: SNAPSHOTS_URL, HIGHLEVEL_URL",
             ),
-            Ok(api) => match api.check_location(NOBODY, PATIENCE).await {
+            Ok(api) => match api.check_location(NOBODY, None, PATIENCE).await {
                 Ok(LocationCheck::Unchecked) => {
                     found.skipped(AREA, id, "it lists no locations, so only a push will tell whether it takes our key");
                 }

@@ -8,6 +8,7 @@ use certbridge_sync::{
     ids::IdMap,
     ports::{Destination, DestinationKeys, ListError, LocationCheck, Locations, Page, Pushed},
 };
+use jiff::Timestamp;
 use std::{sync::Arc, time::Duration};
 
 /// A destination over HTTP. `K` holds its keys, `S` what it needs kept.
@@ -87,10 +88,15 @@ impl<K: DestinationKeys, S: IdMap + Grants> Destination for HttpDestination<K, S
         }
     }
 
-    async fn check_location(&self, location_id: &str, timeout: Duration) -> Result<LocationCheck, RemoteError> {
+    async fn check_location(
+        &self,
+        location_id: &str,
+        asked_at: Option<Timestamp>,
+        timeout: Duration,
+    ) -> Result<LocationCheck, RemoteError> {
         match self {
-            Self::Snapshots(snapshots) => snapshots.check_location(location_id, timeout).await,
-            Self::HighLevel(highlevel) => Box::pin(highlevel.check_location(location_id, timeout)).await,
+            Self::Snapshots(snapshots) => snapshots.check_location(location_id, asked_at, timeout).await,
+            Self::HighLevel(highlevel) => Box::pin(highlevel.check_location(location_id, asked_at, timeout)).await,
         }
     }
 

@@ -16,12 +16,21 @@ use tokio::time::{Instant, timeout};
 /// How long the list is believed.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
-/// How long it is believed that a location is not on the list: a new one is worth another look.
+/// How long it is believed that a location is not on the list: a new one is worth another look, and so is one that a
+/// person has asked for since.
 const FRESH_MISS: SignedDuration = SignedDuration::from_mins(1);
 
 /// The list, as it was last read.
 #[derive(Default)]
 pub(crate) struct LocationList(Mutex<Option<Cached>>);
+
+/// What is looked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) location_id: &'a str,
+    /// When a person asked for it, if one did.
+    pub(crate) asked_at: Option<Timestamp>,
+}
 
 struct Cached {
     read_at: Timestamp,
@@ -35,12 +44,12 @@ impl LocationList {
         &self,
         http: &Http,
         provider: &str,
-        location_id: &str,
+        wanted: Wanted<'_>,
         limit: Duration,
         read: impl FnOnce(Duration) -> F,
     ) -> Result<LocationCheck, RemoteError> {
-        let known = |cached: &Cached| cached.check(location_id, http.now());
-        self.look(http, provider, limit, read, known, |listing| says(listing, location_id)).await
+        let known = |cached: &Cached| cached.check(wanted, http.now());
+        self.look(http, provider, limit, read, known, |listing| says(listing, wanted.location_id)).await
     }
 
     /// The whole list, no older than a new location may go unseen.
@@ -73,23 +82,30 @@ impl LocationList {
         if let Some(known) = cached.as_ref().and_then(known) {
             return Ok(known);
         }
+        // Before, not after: what is asked for meanwhile may not be on it.
+        let read_at = http.now();
         let listing = read(limit.saturating_sub(started.elapsed())).await?;
         let told = cached.as_ref().is_some_and(|cached| cached.listing.is_none());
         if listing.is_none() && !told {
             tracing::warn!(provider, "lists no locations: they are not checked");
         }
         let said = says(listing.as_ref());
-        *cached = Some(Cached { read_at: http.now(), listing });
+        *cached = Some(Cached { read_at, listing });
         Ok(said)
     }
 }
 
 impl Cached {
     /// Whether the location is there, if what was read is fresh enough to say so.
-    fn check(&self, location_id: &str, now: Timestamp) -> Option<LocationCheck> {
-        let check = says(self.listing.as_ref(), location_id);
-        let fresh = if matches!(check, LocationCheck::Unknown { .. }) { FRESH_MISS } else { FRESH };
-        self.is_within(fresh, now).then_some(check)
+    fn check(&self, wanted: Wanted<'_>, now: Timestamp) -> Option<LocationCheck> {
+        let check = says(self.listing.as_ref(), wanted.location_id);
+        let fresh = match check {
+            LocationCheck::Unknown { .. } => {
+                self.is_within(FRESH_MISS, now) && wanted.asked_at.is_none_or(|asked_at| asked_at <= self.read_at)
+            }
+            _ => self.is_within(FRESH, now),
+        };
+        fresh.then_some(check)
     }
 
     /// Whether it was read less than `age` ago. A clock that was set back proves nothing.

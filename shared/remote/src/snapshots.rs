@@ -4,7 +4,7 @@ use crate::{
     address::{BaseUrl, BaseUrlError},
     http::{Answer, Body, Call, Http, error, is_plain_id, request_id},
     listing::{self, Parts},
-    location_list::LocationList,
+    location_list::{LocationList, Wanted},
     refusal::reason,
 };
 use certbridge_mapping::{
@@ -15,6 +15,7 @@ use certbridge_sync::{
     error::{RemoteClass, RemoteError},
     ports::{ApiKeys, Destination, ListError, LocationCheck, Locations, Page, Pushed},
 };
+use jiff::Timestamp;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::{
     StatusCode,
@@ -202,10 +203,16 @@ impl<K: ApiKeys> Destination for Snapshots<K> {
         Ok(listing::page(&self.provider, &parts, cursor, |item| definition.shown(kind, item))?)
     }
 
-    async fn check_location(&self, location_id: &str, limit: Duration) -> Result<LocationCheck, RemoteError> {
+    async fn check_location(
+        &self,
+        location_id: &str,
+        asked_at: Option<Timestamp>,
+        limit: Duration,
+    ) -> Result<LocationCheck, RemoteError> {
         let definition = self.definition();
         let Some(path) = &definition.locations_path else { return Ok(LocationCheck::Unchecked) };
-        self.locations.check(&self.http, &self.provider, location_id, limit, |left| self.list(path, left)).await
+        let wanted = Wanted { location_id, asked_at };
+        self.locations.check(&self.http, &self.provider, wanted, limit, |left| self.list(path, left)).await
     }
 
     async fn locations(&self, limit: Duration) -> Result<Option<Locations>, RemoteError> {

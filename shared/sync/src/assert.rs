@@ -115,6 +115,7 @@ where
             work,
             actor: batch.actor.clone(),
             cause: Cause::Batch { id: batch.id.to_owned() },
+            asked_at: None,
             attempt: 0,
             unseen: 0,
             must_push: false,

@@ -64,7 +64,7 @@ where
             return Ok(());
         }
         let timeout = self.settings.location_timeout.min(run.left(self.runtime.now()));
-        match self.destination.check_location(location, timeout).await {
+        match self.destination.check_location(location, job.asked_at, timeout).await {
             Ok(LocationCheck::Known | LocationCheck::Unchecked) => Ok(()),
             Ok(LocationCheck::Unknown { nearest }) => {
                 let found = Shape::of(Some(&Value::from(location)));

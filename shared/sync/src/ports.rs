@@ -298,10 +298,12 @@ pub trait Destination: Send + Sync {
         timeout: Duration,
     ) -> impl Future<Output = Result<Page<ShownRecord>, ListError>> + Send;
 
-    /// Whether it has a location. The list is cached.
+    /// Whether it has a location. The list is cached; that a location is missing from it is not believed if it was read
+    /// before `asked_at`, when a person asked who may have added the location just then.
     fn check_location(
         &self,
         location_id: &str,
+        asked_at: Option<Timestamp>,
         timeout: Duration,
     ) -> impl Future<Output = Result<LocationCheck, RemoteError>> + Send;
 

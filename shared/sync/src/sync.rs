@@ -169,6 +169,8 @@ pub(crate) struct Job<'a> {
     pub(crate) work: Work<'a>,
     pub(crate) actor: Actor,
     pub(crate) cause: Cause,
+    /// When a person asked for it, if one did.
+    pub(crate) asked_at: Option<Timestamp>,
     /// How many attempts have failed before.
     pub(crate) attempt: u32,
     /// How many of them failed because the source did not show what the event speaks of.

@@ -34,9 +34,9 @@ async fn a_location_may_have_a_key_of_its_own() {
     world.keys.set(Some(Credentials { locations: locations.into(), ..Credentials::default() }));
     for location in [LONDON, PARIS] {
         told(&world.api, location).await.unwrap();
-        assert_eq!(world.api.check_location(location, PATIENT).await, Ok(LocationCheck::Known));
+        assert_eq!(world.api.check_location(location, None, PATIENT).await, Ok(LocationCheck::Known));
     }
-    assert!(matches!(world.api.check_location("loc-rome", PATIENT).await, Ok(LocationCheck::Unknown { .. })));
+    assert!(matches!(world.api.check_location("loc-rome", None, PATIENT).await, Ok(LocationCheck::Unknown { .. })));
     let error = failed(told(&world.api, "loc-rome").await, RemoteClass::Unauthorized);
     assert!(error.message.starts_with("the secret has neither an api_key, nor a key of this location"), "{error}");
 }
@@ -105,8 +105,8 @@ async fn an_agencys_token_gives_those_of_its_locations() {
         told(&world.api, location).await.unwrap();
     }
     assert_eq!(exchanges(), 2);
-    assert_eq!(world.api.check_location(PARIS, PATIENT).await, Ok(LocationCheck::Known));
-    assert!(matches!(world.api.check_location("loc-rome", PATIENT).await, Ok(LocationCheck::Unknown { .. })));
+    assert_eq!(world.api.check_location(PARIS, None, PATIENT).await, Ok(LocationCheck::Known));
+    assert!(matches!(world.api.check_location("loc-rome", None, PATIENT).await, Ok(LocationCheck::Unknown { .. })));
     // It cannot be refreshed, and is asked for again before its end.
     world.clock.advance(86_399 - 300);
     told(&world.api, LONDON).await.unwrap();
@@ -131,16 +131,16 @@ async fn a_token_that_is_refused_early_is_replaced() {
 async fn a_lacking_scope_is_named_where_locations_are_listed() {
     let world = World::new().await;
     world.server.add_key(KEY, None, &super::scopes_without("locations.readonly"));
-    let error = failed(world.api.check_location(LONDON, PATIENT).await, RemoteClass::Unauthorized);
+    let error = failed(world.api.check_location(LONDON, None, PATIENT).await, RemoteClass::Unauthorized);
     assert!(error.message.starts_with("401: GET /locations needs the scope locations.readonly"), "{error}");
     world.server.add_key(KEY, None, SCOPES);
-    assert_eq!(world.api.check_location(LONDON, PATIENT).await, Ok(LocationCheck::Known));
+    assert_eq!(world.api.check_location(LONDON, None, PATIENT).await, Ok(LocationCheck::Known));
     // The list is believed for ten minutes, that one is not on it for one.
-    assert!(matches!(world.api.check_location("loc-rome", PATIENT).await, Ok(LocationCheck::Unknown { .. })));
+    assert!(matches!(world.api.check_location("loc-rome", None, PATIENT).await, Ok(LocationCheck::Unknown { .. })));
     world.server.add_location("loc-rome", "Rome");
-    assert!(matches!(world.api.check_location("loc-rome", PATIENT).await, Ok(LocationCheck::Unknown { .. })));
+    assert!(matches!(world.api.check_location("loc-rome", None, PATIENT).await, Ok(LocationCheck::Unknown { .. })));
     world.clock.advance(60);
-    assert_eq!(world.api.check_location("loc-rome", PATIENT).await, Ok(LocationCheck::Known));
+    assert_eq!(world.api.check_location("loc-rome", None, PATIENT).await, Ok(LocationCheck::Known));
 }
 
 #[tokio::test]

@@ -154,7 +154,7 @@ async fn highlevels_own_contracts_take_our_requests() {
     ]);
 
     // Its examples: locations, and a page of records, none of which is one of ours.
-    assert_eq!(api.check_location("ve9EPM428h8vShlRW1KT", PATIENT).await, Ok(LocationCheck::Known));
+    assert_eq!(api.check_location("ve9EPM428h8vShlRW1KT", None, PATIENT).await, Ok(LocationCheck::Known));
     let page = api.destination_page(Kind::Certificate, None, PATIENT).await.unwrap();
     assert_eq!((page.items.len(), page.nameless), (0, 1));
     contracts.assert_taken(&["GET /locations/search", "POST /objects/custom_objects.certificates/records/search"]);

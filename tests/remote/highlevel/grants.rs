@@ -248,7 +248,7 @@ async fn a_short_wait_begins_no_renewal() {
     api.connect(&server.authorize(Some(LONDON)), URI, PATIENT).await.unwrap();
     clock.advance(LIFE + 1);
     use certbridge_sync::ports::Destination;
-    let error = api.check_location(LONDON, std::time::Duration::from_secs(2)).await.unwrap_err();
+    let error = api.check_location(LONDON, None, std::time::Duration::from_secs(2)).await.unwrap_err();
     assert_eq!(
         (error.class, error.message.as_str()),
         (RemoteClass::Unreachable, "no time was left to renew the token")

@@ -27,7 +27,7 @@ pub use setup::{Part, Prepared};
 use crate::{
     address::{BaseUrl, BaseUrlError},
     http::{Http, error},
-    location_list::LocationList,
+    location_list::{LocationList, Wanted},
 };
 use api::At;
 use auth::Tokens;
@@ -269,9 +269,14 @@ impl<K: DestinationKeys, S: IdMap + Grants> Destination for HighLevel<K, S> {
         self.page(kind, cursor, Instant::now() + timeout).await
     }
 
-    async fn check_location(&self, location_id: &str, timeout: Duration) -> Result<LocationCheck, RemoteError> {
+    async fn check_location(
+        &self,
+        location_id: &str,
+        asked_at: Option<Timestamp>,
+        timeout: Duration,
+    ) -> Result<LocationCheck, RemoteError> {
         let read = |left| self.list_locations(Instant::now() + left);
-        self.locations.check(&self.http, &self.provider, location_id, timeout, read).await
+        self.locations.check(&self.http, &self.provider, Wanted { location_id, asked_at }, timeout, read).await
     }
 
     async fn locations(&self, timeout: Duration) -> Result<Option<Locations>, RemoteError> {
