@@ -15,6 +15,7 @@ use certbridge_mapping::{
 };
 use clap::Subcommand;
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -232,28 +233,15 @@ fn short(text: &str) -> String {
     if text.chars().count() <= WIDTH { text } else { text.chars().take(WIDTH - 1).chain(['…']).collect() }
 }
 
+#[derive(Serialize)]
+struct Shown<'a> {
+    sample: &'a str,
+    #[serde(flatten)]
+    checked: &'a Checked,
+}
+
 fn as_json(checked: &[(String, Checked)]) -> Value {
-    let read = |read: &Result<Value, Problem>| read.clone().unwrap_or_default();
-    let samples = checked.iter().map(|(name, checked)| {
-        let fields = checked.rows.iter().map(|row| {
-            json!({
-                "from": row.from, "found": row.found, "field": row.field, "value": read(&row.value),
-                "destination_field": row.told.as_ref().map(|(field, _)| field),
-                "destination_value": row.told.as_ref().map(|(_, told)| read(told)),
-            })
-        });
-        json!({
-            "sample": name,
-            "event": checked.event.as_ref().map(|event| json!({
-                "id": event.key.id, "type": event.event_type, "record": event.record.to_string(),
-                "operation": event.operation, "time": event.time, "version": event.version,
-            })),
-            "note": checked.note,
-            "fields": fields.collect::<Vec<_>>(),
-            "request": checked.request,
-            "problems": checked.problems,
-        })
-    });
+    let samples = checked.iter().map(|(sample, checked)| Shown { sample, checked });
     json!({"samples": samples.collect::<Vec<_>>()})
 }
 

@@ -15,7 +15,7 @@ use certbridge_sync::{
     ports::{RetryQueue, Runtime},
 };
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// The largest body that is taken, in bytes: as large as a delivery, and what is around it.
@@ -55,6 +55,13 @@ struct Broken {
     reason: String,
 }
 
+#[derive(Serialize)]
+struct Preview<'a> {
+    source: &'a str,
+    #[serde(flatten)]
+    checked: Checked,
+}
+
 impl<S: Tables, Q: RetryQueue, E: Executions, T: Runtime> Api<S, Q, E, T> {
     /// The plans in force.
     pub(crate) fn mappings(&self) -> Answer {
@@ -84,7 +91,7 @@ impl<S: Tables, Q: RetryQueue, E: Executions, T: Runtime> Api<S, Q, E, T> {
         let destination = destination.ok_or_else(|| Refused::Unusable("the destination is broken".to_owned()))?;
         let plan = Plan::new(Arc::clone(source), Arc::clone(destination));
         let sample = Sample { event_type: String::new(), body: wish.payload, headers: wish.headers };
-        Ok(Answer::json(200, &preview(&source.name, &check_event(&plan, &sample))))
+        Ok(Answer::json(200, &Preview { source: &source.name, checked: check_event(&plan, &sample) }))
     }
 }
 
@@ -152,26 +159,4 @@ fn wish(value: &Value) -> Result<Wish, Problems> {
 
 fn headers_of(headers: &Map<String, Value>) -> Option<Vec<(String, String)>> {
     headers.iter().map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
-}
-
-fn preview(source: &str, checked: &Checked) -> Value {
-    let read = |read: &Result<Value, Problem>| read.clone().unwrap_or_default();
-    let fields = checked.rows.iter().map(|row| {
-        json!({
-            "from": row.from, "found": row.found, "field": row.field, "value": read(&row.value),
-            "destination_field": row.told.as_ref().map(|(field, _)| field),
-            "destination_value": row.told.as_ref().map(|(_, told)| read(told)),
-        })
-    });
-    json!({
-        "source": source,
-        "event": checked.event.as_ref().map(|event| json!({
-            "id": event.key.id, "type": event.event_type, "record": event.record.to_string(),
-            "operation": event.operation, "time": event.time, "carries_state": event.version.is_some(),
-        })),
-        "note": checked.note,
-        "fields": fields.collect::<Vec<_>>(),
-        "request": checked.request,
-        "problems": checked.problems,
-    })
 }

@@ -5,7 +5,8 @@ use crate::{
     Document, Event, Kind, Operation, Plan, Problem, Problems, Reading, Record, RecordKey, Request, Sample, Traced,
     definition::Content, record::InvalidId,
 };
-use serde_json::Value;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 /// A field on its way.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,32 @@ pub struct Checked {
     pub request: Option<Request>,
     /// Everything that is wrong.
     pub problems: Vec<Problem>,
+}
+
+/// As the API and the command tell it: `event`, `note`, `fields`, `request`, `problems`.
+impl Serialize for Checked {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let read = |read: &Result<Value, Problem>| read.clone().unwrap_or_default();
+        let fields = self.rows.iter().map(|row| {
+            json!({
+                "from": row.from, "found": row.found, "field": row.field, "value": read(&row.value),
+                "destination_field": row.told.as_ref().map(|(field, _)| field),
+                "destination_value": row.told.as_ref().map(|(_, told)| read(told)),
+            })
+        });
+        let event = self.event.as_ref().map(|event| {
+            json!({
+                "id": event.key.id, "type": event.event_type, "record": event.record.to_string(),
+                "operation": event.operation, "time": event.time, "version": event.version,
+                "carries_state": event.version.is_some(),
+            })
+        });
+        let shown = json!({
+            "event": event, "note": self.note, "fields": fields.collect::<Vec<_>>(), "request": self.request,
+            "problems": self.problems,
+        });
+        shown.serialize(serializer)
+    }
 }
 
 /// What a plan makes of a delivery.
