@@ -29,6 +29,7 @@ fn full(id: &str) -> BatchRow {
             verdict: Verdict::NeedsPerson,
             headline: "So many \"records\"".into(),
             records: u64::MAX,
+            differing: 4,
             repaired: 3,
             report: "batches/b/report".into(),
         }),

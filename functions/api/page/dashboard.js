@@ -288,16 +288,16 @@ function comparisons(batches) {
 
 /// How many records differed, comparison by comparison.
 function trend(batches) {
-	const most = Math.max(...batches.map(batch => batch.summary.repaired));
+	const most = Math.max(...batches.map(batch => batch.summary.differing));
 	const step = 300 / Math.max(batches.length, 10);
-	const text = batches.map(batch => `${number(batch.summary.repaired)}${['needs_person', 'failed'].includes(batch.summary.verdict) ? ' (needs a person)' : ''}`).join(', ');
+	const text = batches.map(batch => `${number(batch.summary.differing)}${['needs_person', 'failed'].includes(batch.summary.verdict) ? ' (needs a person)' : ''}`).join(', ');
 	return h('figure',
-		h('figcaption', small(`Drift: records put right, or to be put right, in the last ${count(batches.length, 'comparison')}, the oldest first; at most ${number(most)}.`)),
+		h('figcaption', small(`Drift: records that differed, in the last ${count(batches.length, 'comparison')}, the oldest first; at most ${number(most)}.`)),
 		h('svg', { class: 'trend', role: 'img', 'aria-label': `The oldest first: ${text}`, viewBox: '0 0 300 60', preserveAspectRatio: 'none' },
 			batches.map((batch, index) => {
-				const height = Math.max(2, 58 * batch.summary.repaired / (most || 1));
+				const height = Math.max(2, 58 * batch.summary.differing / (most || 1));
 				const hot = ['needs_person', 'failed'].includes(batch.summary.verdict);
-				return h('rect', { x: index * step + 1, y: 60 - height, width: step - 2, height, class: hot ? 'hot' : batch.summary.repaired ? null : 'void' },
+				return h('rect', { x: index * step + 1, y: 60 - height, width: step - 2, height, class: hot ? 'hot' : batch.summary.differing ? null : 'void' },
 					h('title', `${batch.batch_id}: ${batch.summary.headline}`));
 			})));
 }
@@ -537,7 +537,7 @@ views.batch = {
 					['State', words(one.status)], ['Mode', `${words(one.mode)}${one.dry_run ? ', dry run: nothing is written' : ''}${one.force ? ', forced' : ''}`],
 					['Of', `${one.source}, ${one.kind}`], ['Asked for', time(one.requested_at), ` by ${one.requested_by}`],
 					one.finished_at && ['Finished', time(one.finished_at)],
-					one.summary && ['Compared', count(one.summary.records, 'record'), `; ${number(one.summary.repaired)} ${one.dry_run ? 'to repair' : 'repaired'}`]]),
+					one.summary && ['Compared', count(one.summary.records, 'record'), `, of which ${number(one.summary.differing)} differed; ${number(one.summary.repaired)} repaired`]]),
 				section('Progress', facts([
 					['Listed at the source', count(done.source, 'row')], ['Listed at the destination', count(done.destination, 'row')], ['Listed by us', count(done.own, 'row')],
 					['Compared', `${number(done.compared)} of ${count(done.partitions, 'part')}`], ['Repaired', count(done.repaired, 'record')]])),

@@ -58,6 +58,7 @@ struct ShownSummary<'a> {
     verdict: Verdict,
     headline: &'a str,
     records: u64,
+    differing: u64,
     repaired: u64,
 }
 
@@ -67,6 +68,7 @@ impl<'a> From<&'a BatchRow> for Shown<'a> {
             verdict: of.verdict,
             headline: &of.headline,
             records: of.records,
+            differing: of.differing,
             repaired: of.repaired,
         };
         Self {

@@ -149,6 +149,7 @@ fn finished(row: BatchRow, report: &Report, at: &str) -> BatchRow {
         verdict: report.verdict,
         headline: headline(report),
         records: report.totals.records,
+        differing: report.totals.differing(),
         repaired: report.totals.repaired,
         report: at.to_owned(),
     };

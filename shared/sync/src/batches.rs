@@ -167,6 +167,9 @@ pub struct BatchSummary {
     pub headline: String,
     /// How many records were compared.
     pub records: u64,
+    /// How many of them differed, whether or not they were repaired.
+    #[serde(default)]
+    pub differing: u64,
     /// How many were repaired.
     pub repaired: u64,
     /// Where the report stands in the archive, without its ending: `.json`, `.csv`, `.html`.

@@ -324,7 +324,7 @@ async fn a_batch_is_told_with_its_progress_and_without_what_is_ours() {
             "batch_id": "b-1", "status": "finished", "mode": "reconcile", "source": "accredible", "kind": "certificate", "dry_run": false,
             "force": false, "requested_by": "ops", "requested_at": "2026-03-01T12:00:00Z",
             "finished_at": "2026-03-01T12:00:00Z",
-            "summary": {"verdict": "repaired", "headline": "3 of 5 were repaired", "records": 5, "repaired": 3},
+            "summary": {"verdict": "repaired", "headline": "3 of 5 were repaired", "records": 5, "differing": 4, "repaired": 3},
             "report": "/batches/b-1/report",
             "progress": {
                 "source": 5, "destination": 0, "own": 0, "partitions": 16, "compared": 1, "repaired": 0,

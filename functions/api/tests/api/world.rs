@@ -215,6 +215,7 @@ pub(crate) fn finished(row: &mut BatchRow) {
         verdict: Verdict::Repaired,
         headline: "3 of 5 were repaired".to_owned(),
         records: 5,
+        differing: 4,
         repaired: 3,
         report: "batches/b-1/report".to_owned(),
     });

@@ -63,7 +63,7 @@ impl Tally {
         }
         let complete = coverage.own.complete && sides.all(|side| side.complete);
         let stuck = self.totals.of(&[Outcome::Failed, Outcome::Duplicate, Outcome::Invalid]) > 0;
-        let differing = self.totals.of(&DIFFERING);
+        let differing = self.totals.differing();
         if stuck || !complete || (!dry_run && differing > self.totals.repaired) {
             Verdict::NeedsPerson
         } else if differing > 0 {
@@ -131,16 +131,21 @@ impl Totals {
 
     /// Whether every record is counted once, only what differs has a cause, and only what differed was repaired.
     pub fn adds_up(&self) -> bool {
-        let differing = self.of(&DIFFERING);
+        let differing = self.differing();
         let caused: u64 = self.drift.values().sum();
         self.records == self.outcomes.values().sum::<u64>()
             && caused <= differing + self.of(&[Outcome::Failed])
             && self.repaired <= differing
     }
 
+    /// How many records differed, whether or not they were repaired.
+    pub fn differing(&self) -> u64 {
+        self.of(&DIFFERING)
+    }
+
     /// Which share of the records differed; `None` of none.
     pub fn drift_share(&self) -> Option<f64> {
-        (self.records > 0).then(|| self.of(&DIFFERING) as f64 / self.records as f64)
+        (self.records > 0).then(|| self.differing() as f64 / self.records as f64)
     }
 
     fn of(&self, outcomes: &[Outcome]) -> u64 {
