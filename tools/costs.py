@@ -156,6 +156,7 @@ def a_month_of_nothing():
         "a dashboard": price("CloudWatch, a dashboard"),
         f"{METRICS} metrics": METRICS * price("CloudWatch, a metric"),
         "a poll every five minutes, a second each": invoked(every_five_minutes, 1, BATCH),
+        "a look at subscriptions every hour, a second each": invoked(MONTH_HOURS, 1, BATCH),
         "a sweep every five minutes, over 16 shards": invoked(every_five_minutes, 0.2, DEFAULT)
                                                       + was_read(every_five_minutes * 16),
         # Five pollers wait on each of two queues, for twenty seconds each time.

@@ -154,6 +154,8 @@ def a_batch_begins_and_a_poll_is_made(sam, world):
     assert begun["batch"]["id"] == "20260313T000000Z-accredible" and begun["each"] == [0], (begun, sam.logs)
     made = sam.invoke("batch-sync/checkpoint")
     assert made["number"] == 1 and made["rows"] >= len(world.trail(ID)), (made, sam.logs)
+    # No source that tells is on.
+    assert sam.invoke("batch-sync/subscriptions") == {}, sam.logs
     polled = sam.invoke("batch-sync/poll")
     assert polled["accredible/certificate"]["done"], (polled, sam.logs)
 

@@ -55,11 +55,18 @@ impl Runtime for Clock {
     }
 }
 
+/// The first subscription that the sandbox's AccuLynx makes.
+pub(crate) const SUBSCRIPTION: &str = "6541d9e1-12c1-45b8-b5bd-000000000001";
+
 pub(crate) struct OneKey;
 
 impl ApiKeys for OneKey {
     async fn api_key(&self, _: &str) -> Result<Option<SecretString>, StoreError> {
         Ok(Some(KEY.into()))
+    }
+
+    async fn subscriptions(&self, secret: &str) -> Result<Vec<String>, StoreError> {
+        Ok((secret == "sources/acculynx").then(|| SUBSCRIPTION.to_owned()).into_iter().collect())
     }
 
     fn refused(&self, _: &str) {}

@@ -27,6 +27,7 @@ mod restart;
 mod rotation;
 mod seeded_drift;
 mod sources;
+mod subscriptions;
 mod support;
 mod trace;
 mod way_of_an_event;

@@ -455,7 +455,7 @@ fn alarms_watch_metrics_that_are_emitted() {
             all += 1;
         }
     }
-    assert_eq!(all, 18);
+    assert_eq!(all, 19);
 }
 
 #[test]

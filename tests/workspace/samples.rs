@@ -112,6 +112,7 @@ fn every_sample_has_a_test() {
         "events/batch-sync/begin.json",
         "events/batch-sync/checkpoint.json",
         "events/batch-sync/poll.json",
+        "events/batch-sync/subscriptions.json",
         "events/deliver/delivery.json",
         "events/deliver/notice.json",
         "events/notify/set-aside.json",
@@ -253,6 +254,7 @@ fn a_batch_begins_and_a_poll_is_made() {
     let certbridge_batch::Task::Begin(start) = task else { panic!("{task:?}") };
     assert_eq!((start.input.source.as_deref(), start.input.batch_id), (Some("accredible"), None));
     assert_eq!(sample("batch-sync/poll.json"), json!({"task": "poll"}));
+    assert_eq!(sample("batch-sync/subscriptions.json"), json!({"task": "subscriptions"}));
     assert_eq!(sample("batch-sync/checkpoint.json"), json!({"task": "checkpoint"}));
 }
 

@@ -6,7 +6,7 @@ use certbridge_mapping::{Definitions, Plan, RecordKey, SourceDefinition, definit
 use certbridge_platform::{Env, SecretProvider, Secrets, SystemRuntime};
 use certbridge_remote::{
     Http, HttpSources,
-    subscriptions::{Authorization, Subscription, SubscriptionError, Subscriptions},
+    subscriptions::{Authorization, SubscriptionError, Subscriptions, lapsed},
 };
 use certbridge_store::DynamoStore;
 use certbridge_sync::{
@@ -113,11 +113,11 @@ impl<P: SecretProvider + 'static> Ground<'_, P> {
                 found.warning(AREA, id, error.to_string(), mend);
             }
             Ok(_) if ours.is_empty() => found.skipped(AREA, id, "the secret does not say which are ours"),
-            Ok(listed) => match silent(&ours, &listed) {
-                silent if silent.is_empty() => found.ok(AREA, id, "ours are in force"),
-                silent => {
+            Ok(listed) => match lapsed(&ours, &listed) {
+                lapsed if lapsed.is_empty() => found.ok(AREA, id, "ours are in force"),
+                lapsed => {
                     let mend = format!("certbridge subscriptions {} create --url ..", source.name);
-                    found.failed(AREA, id, silent.join(", "), mend);
+                    found.failed(AREA, id, lapsed.join(", "), mend);
                 }
             },
         }
@@ -138,16 +138,6 @@ impl<P: SecretProvider + 'static> Ground<'_, P> {
         };
         found.failed(AREA, id, format!("{}: {}", error.class, error.message), mend);
     }
-}
-
-/// Which of our subscriptions bring nothing any more.
-fn silent(ours: &[String], listed: &[Subscription]) -> Vec<String> {
-    let state = |id: &String| match listed.iter().find(|subscription| subscription.id == *id) {
-        None => Some(format!("{id} is gone")),
-        Some(subscription) if subscription.status.eq_ignore_ascii_case("disabled") => Some(format!("{id} is disabled")),
-        Some(_) => None,
-    };
-    ours.iter().filter_map(state).collect()
 }
 
 /// A record that no source has, of a kind that is read from it.
@@ -174,24 +164,5 @@ pub(super) async fn clock(found: &mut Findings, url: &str) {
         found.warning(AREA, id, what, "set the clock: signed timestamps are refused from five minutes on");
     } else {
         found.ok(AREA, id, format!("within {} s of the destination's", seconds.abs().max(1)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_subscription_that_brings_nothing_is_named() {
-        let listed = [("a", "Enabled"), ("b", "Disabled"), ("c", ""), ("d", "disabled")];
-        let listed = listed.map(|(id, status)| Subscription {
-            id: id.to_owned(),
-            status: status.to_owned(),
-            ..Subscription::default()
-        });
-        // What is nobody's of ours is nobody's business.
-        let ours = ["a", "b", "c", "e"].map(str::to_owned);
-        assert_eq!(silent(&ours, &listed), ["b is disabled", "e is gone"]);
-        assert!(silent(&ours[..1], &listed).is_empty());
     }
 }

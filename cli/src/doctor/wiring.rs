@@ -16,7 +16,7 @@ const DEPLOY: &str = "`sam deploy` puts it back as template.yaml has it";
 /// What a function of the stack is called after its name.
 const SYNC_EVENT: &str = "-SyncEventFunction-";
 /// The schedules that a deployment always has.
-const SCHEDULES: [&str; 3] = ["Sweep", "Poll", "Nightly"];
+const SCHEDULES: [&str; 5] = ["Sweep", "Poll", "SubscriptionCheck", "Nightly", "NightlyCheckpoint"];
 
 /// Looks at it, and gives the environment of `sync-event`, if it is found.
 pub(super) async fn examine(found: &mut Findings, tables: &[TableFacts]) -> Option<Env> {

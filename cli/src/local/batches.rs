@@ -7,8 +7,10 @@ use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
-/// How often a checkpoint is made.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// How often our subscriptions are looked at.
+pub(super) const SUBSCRIPTIONS_EVERY: Duration = Duration::from_secs(3600);
+/// How often a checkpoint is made; `certbridge audit checkpoint` makes one now.
+pub(super) const CHECKPOINT_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs the batches that are asked for, first of all those that another process has left unfinished. They queue up for
 /// their turn by themselves.
@@ -43,28 +45,15 @@ async fn run(functions: Arc<Functions>, execution: Execution, bus: LocalNotices)
     }
 }
 
-/// Polls now and then, for the first time after the first pause.
-pub(super) async fn poll_driver(functions: Arc<Functions>, every: Duration) {
+/// Has a task of `batch-sync` done now and then, as its schedule does on AWS: for the first time after the first pause.
+pub(super) async fn task_driver(functions: Arc<Functions>, task: &'static str, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         let request_id = format!("{:032x}", functions.runtime.random());
         let ends_at = functions.runtime.now() + INVOCATION.saturating_mul(10);
-        let polled = batch_sync::handle(&functions.batch_sync, json!({"task": "poll"}), &request_id, ends_at).await;
-        if let Err(error) = polled {
-            tracing::error!(%error, "not polled");
-        }
-    }
-}
-
-/// Makes the audit's checkpoints, one a day, as the schedule does on AWS; `certbridge audit checkpoint` makes one now.
-pub(super) async fn checkpoint_driver(functions: Arc<Functions>) {
-    loop {
-        tokio::time::sleep(CHECKPOINT_EVERY).await;
-        let request_id = format!("{:032x}", functions.runtime.random());
-        let ends_at = functions.runtime.now() + INVOCATION.saturating_mul(10);
-        let made = batch_sync::handle(&functions.batch_sync, json!({"task": "checkpoint"}), &request_id, ends_at).await;
-        if let Err(error) = made {
-            tracing::error!(%error, "no checkpoint");
+        let done = batch_sync::handle(&functions.batch_sync, json!({ "task": task }), &request_id, ends_at).await;
+        if let Err(error) = done {
+            tracing::error!(%error, task, "not done");
         }
     }
 }

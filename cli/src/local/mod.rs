@@ -164,8 +164,13 @@ impl Local {
         tasks.spawn(until(&stopped, notices::notify_driver(notify, audited)));
         tasks.spawn(until(&stopped, notices::deliver_driver(Arc::new(deliver), deliveries)));
         tasks.spawn(until(&stopped, batches::batch_driver(Arc::clone(&functions), starts, bus)));
-        tasks.spawn(until(&stopped, batches::poll_driver(Arc::clone(&functions), options.poll_every)));
-        tasks.spawn(until(&stopped, batches::checkpoint_driver(Arc::clone(&functions))));
+        for (task, every) in [
+            ("poll", options.poll_every),
+            ("subscriptions", batches::SUBSCRIPTIONS_EVERY),
+            ("checkpoint", batches::CHECKPOINT_EVERY),
+        ] {
+            tasks.spawn(until(&stopped, batches::task_driver(Arc::clone(&functions), task, every)));
+        }
         tasks.spawn(serve(listener, functions, stopped));
         Ok(Self { url, store, sandbox, data, archive, _announced: announced, database, stop, tasks })
     }

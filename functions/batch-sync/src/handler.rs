@@ -66,6 +66,10 @@ where
         let span = tracing::info_span!("poll", request_id);
         return Ok(app.poll(ends_at - RESERVE).instrument(span).await);
     }
+    if name == "subscriptions" {
+        let span = tracing::info_span!("subscriptions", request_id);
+        return Ok(app.check_subscriptions().instrument(span).await);
+    }
     if name == "checkpoint" {
         let span = tracing::info_span!("checkpoint", request_id);
         return app.checkpoint().instrument(span).await;

@@ -23,7 +23,7 @@ use certbridge_sync::{
     delivery::Endpoint,
     ports::{ApiKeys, Credentials, DestinationKeys, Runtime},
 };
-use content::{ApiKeyPart, CursorPart, DestinationPart, EndpointsPart, SigningPart};
+use content::{ApiKeyPart, CursorPart, DestinationPart, EndpointsPart, SigningPart, SubscriptionsPart};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -363,6 +363,11 @@ impl<P: SecretProvider, R: Runtime> Secrets<P, R> {
 impl<P: SecretProvider, R: Runtime> ApiKeys for Secrets<P, R> {
     async fn api_key(&self, secret: &str) -> Result<Option<SecretString>, StoreError> {
         Ok(self.part(secret, ApiKeyPart::into_key).await?)
+    }
+
+    async fn subscriptions(&self, secret: &str) -> Result<Vec<String>, StoreError> {
+        let ids = self.part(secret, |part: SubscriptionsPart| Some(part.subscriptions)).await?;
+        Ok(ids.flatten().unwrap_or_default())
     }
 
     fn refused(&self, secret: &str) {

@@ -5,6 +5,7 @@ use crate::{
     address::{BaseUrl, BaseUrlError},
     http::{Answer, Body, Call, Http, error},
     listing::{self, Parts},
+    subscriptions::{Authorization, SubscriptionError, Subscriptions, lapsed},
 };
 use certbridge_mapping::{
     Document, Kind, ListedRecord, Plan, RecordKey, SourceDefinition, definition::Content, destination::escape_segment,
@@ -118,6 +119,21 @@ impl<K: ApiKeys> Sources for HttpSources<K> {
             }
             "acculynx" if listed => self.acculynx_page(wanted, since).await,
             _ => Err(ListError::Unlisted(source.secret_name())),
+        }
+    }
+
+    async fn lapsed_subscriptions(&self, source: &SourceDefinition) -> Result<Option<Vec<String>>, RemoteError> {
+        let provider = source.secret_name();
+        let ours = self.keys.subscriptions(&provider).await;
+        let ours = ours.map_err(|fault| error(&provider, RemoteClass::Unreachable, fault.to_string()))?;
+        let url = self.urls.get(&source.url_variable()).map(String::as_str);
+        let api = Subscriptions::new(self.http.clone(), &self.keys, source, url, Authorization::default());
+        // A source that has none, or is nowhere, tells nothing.
+        let Some(api) = api.ok().filter(|_| !ours.is_empty()) else { return Ok(None) };
+        match api.list().await {
+            Ok(listed) => Ok(Some(lapsed(&ours, &listed))),
+            Err(SubscriptionError::Remote(error)) => Err(error),
+            Err(_) => Ok(None),
         }
     }
 }

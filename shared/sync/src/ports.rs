@@ -7,6 +7,7 @@ use crate::{
 };
 use certbridge_mapping::{
     DestinationDefinition, Document, EventKey, Kind, ListedRecord, Plan, RecordKey, Request, ShownRecord,
+    SourceDefinition,
 };
 use jiff::{Timestamp, civil::Date};
 use secrecy::SecretString;
@@ -227,6 +228,16 @@ pub trait Sources: Send + Sync {
         since: Option<Date>,
         timeout: Duration,
     ) -> impl Future<Output = Result<Page<ListedRecord>, ListError>> + Send;
+
+    /// Which of our subscriptions there bring nothing any more, one text each; `None` where it does not tell, or our
+    /// secret does not say which are ours.
+    fn lapsed_subscriptions(
+        &self,
+        source: &SourceDefinition,
+    ) -> impl Future<Output = Result<Option<Vec<String>>, RemoteError>> + Send {
+        let _ = source;
+        async { Ok(None) }
+    }
 }
 
 /// What a destination said to a push that it applied.
@@ -319,13 +330,37 @@ pub trait ApiKeys: Send + Sync {
     /// The key in the secret of this name (`sources/accredible`, `destinations/snapshots`); `None` if there is none.
     fn api_key(&self, secret: &str) -> impl Future<Output = Result<Option<SecretString>, StoreError>> + Send;
 
+    /// The ids of our subscriptions at the source of this secret, as it lists them.
+    fn subscriptions(&self, secret: &str) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send {
+        let _ = secret;
+        async { Ok(Vec::new()) }
+    }
+
     /// Notes that the provider refused the key, so that the secret is read again soon: it may have been rotated.
     fn refused(&self, secret: &str);
+}
+
+impl<K: ApiKeys> ApiKeys for &K {
+    async fn api_key(&self, secret: &str) -> Result<Option<SecretString>, StoreError> {
+        K::api_key(self, secret).await
+    }
+
+    async fn subscriptions(&self, secret: &str) -> Result<Vec<String>, StoreError> {
+        K::subscriptions(self, secret).await
+    }
+
+    fn refused(&self, secret: &str) {
+        K::refused(self, secret);
+    }
 }
 
 impl<K: ApiKeys> ApiKeys for Arc<K> {
     async fn api_key(&self, secret: &str) -> Result<Option<SecretString>, StoreError> {
         K::api_key(self, secret).await
+    }
+
+    async fn subscriptions(&self, secret: &str) -> Result<Vec<String>, StoreError> {
+        K::subscriptions(self, secret).await
     }
 
     fn refused(&self, secret: &str) {

@@ -35,6 +35,13 @@ impl SigningPart {
     }
 }
 
+/// `{"subscriptions": [..]}` of a source.
+#[derive(Deserialize)]
+pub(super) struct SubscriptionsPart {
+    #[serde(default)]
+    pub(super) subscriptions: Option<Vec<String>>,
+}
+
 /// `{"api_key": ".."}` of a source or destination.
 #[derive(Deserialize)]
 pub(super) struct ApiKeyPart {

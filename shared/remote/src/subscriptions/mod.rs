@@ -253,6 +253,16 @@ impl<K: ApiKeys> Subscriptions<K> {
     }
 }
 
+/// Which of our subscriptions bring nothing any more, and why, one text each.
+pub fn lapsed(ours: &[String], listed: &[Subscription]) -> Vec<String> {
+    let state = |id: &String| match listed.iter().find(|subscription| subscription.id == *id) {
+        None => Some(format!("{id} is gone")),
+        Some(subscription) if subscription.status.eq_ignore_ascii_case("disabled") => Some(format!("{id} is disabled")),
+        Some(_) => None,
+    };
+    ours.iter().filter_map(state).collect()
+}
+
 /// The names in a list, or in the list that stands under `items`: each a text, or an object that has one of `members`.
 fn names(value: &Value, members: &[&str]) -> Option<Vec<String>> {
     let items = value.as_array().or_else(|| value.get("items")?.as_array())?;
@@ -266,4 +276,23 @@ fn names(value: &Value, members: &[&str]) -> Option<Vec<String>> {
 /// Whether a page was asked for that is behind the last one.
 fn is_past_the_end(answer: &Answer) -> bool {
     answer.status == StatusCode::RANGE_NOT_SATISFIABLE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscription_that_brings_nothing_is_named() {
+        let listed = [("a", "Enabled"), ("b", "Disabled"), ("c", ""), ("d", "disabled")];
+        let listed = listed.map(|(id, status)| Subscription {
+            id: id.to_owned(),
+            status: status.to_owned(),
+            ..Subscription::default()
+        });
+        // What is nobody's of ours is nobody's business.
+        let ours = ["a", "b", "c", "e"].map(str::to_owned);
+        assert_eq!(lapsed(&ours, &listed), ["b is disabled", "e is gone"]);
+        assert!(lapsed(&ours[..1], &listed).is_empty());
+    }
 }
