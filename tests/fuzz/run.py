@@ -14,8 +14,10 @@ Checks that are off, and why:
 
 import argparse
 import json
+import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,6 +55,10 @@ def main():
     options.add_argument("--schemathesis", default="schemathesis", help="the schemathesis command")
     options.add_argument("--examples", type=int, default=10, help="how many cases of each route, at most")
     options = options.parse_args()
+    # It runs in another folder.
+    schemathesis = shutil.which(options.schemathesis)
+    if not schemathesis:
+        sys.exit(f"there is no {options.schemathesis}")
     with tempfile.TemporaryDirectory() as data:
         up = [options.command, "up", "--port", "0", "--data", data]
         with subprocess.Popen(up, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -62,7 +68,7 @@ def main():
                 key = pathlib.Path(data, "api-key").read_text().strip()
                 fill(options.command, url, data, key)
                 run = [
-                    options.schemathesis, "run", f"{url}/openapi.json", "--url", url, "--header", f"x-api-key: {key}",
+                    os.path.abspath(schemathesis), "run", f"{url}/openapi.json", "--url", url, "--header", f"x-api-key: {key}",
                     "--checks", "all", "--exclude-checks", ",".join(OFF), "--phases", "examples,coverage,fuzzing",
                     "--max-examples", str(options.examples), "--seed", "1", "--generation-deterministic",
                     "--no-color", "--continue-on-failure", "--warnings", "off",
