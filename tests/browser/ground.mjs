@@ -62,6 +62,7 @@ export class Bundle {
       await bundle.stop();
       throw error;
     }
+    bundle.accredible = /accredible\s+(http\S+)/.exec(told)?.[1];
     bundle.snapshots = /snapshots\s+(http\S+)/.exec(told)?.[1];
     return bundle;
   }
@@ -148,6 +149,7 @@ export class Bundle {
       const quarantined = await this.api('GET', 'events?state=quarantined');
       return one.events.length === 0 && quarantined.events.length === 4;
     });
+    await this.issueInSilence('drifted');
     await this.batch({ batch_id: 'dry', dry_run: true });
     await this.batch({ batch_id: 'real', force: true });
     for (let count = 0; count < 2; count += 1) execFileSync('cargo', ['run', '-q', '--', 'audit', 'checkpoint', '--data', this.data], { cwd: ROOT });
@@ -155,7 +157,19 @@ export class Bundle {
 
   /// Makes the location known that a delivery waits for.
   async openOslo() {
-    const response = await fetch(`${this.snapshots}/_sandbox/locations/loc_oslo`, { method: 'PUT', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ name: 'Oslo' }) });
-    if (!response.ok) throw new Error(`the sandbox answered ${response.status}: ${await response.text()}`);
+    await put(`${this.snapshots}/_sandbox/locations/loc_oslo`, { name: 'Oslo' });
   }
+
+  /// Has Accredible issue a credential without telling us, long ago.
+  async issueInSilence(id) {
+    const at = `${this.accredible}/_sandbox/credentials/${id}`;
+    await put(at, { custom_attributes: { location_id: 'loc_london' } });
+    await put(`${at}/updated_at`, { updated_at: '2026-03-01T00:00:00Z' });
+  }
+}
+
+/// Tells a sandbox something.
+async function put(at, body) {
+  const response = await fetch(at, { method: 'PUT', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+  if (!response.ok) throw new Error(`the sandbox answered ${response.status}: ${await response.text()}`);
 }
