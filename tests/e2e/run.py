@@ -12,10 +12,13 @@ a topic, and arm64.
 
 import contextlib
 import json
+import os
 import sys
+import tempfile
 import time
+from urllib.parse import quote
 
-from world import API_KEY, World, arguments, play, until
+from world import ACCREDIBLE_KEY, API_KEY, SNAPSHOTS_KEY, STACK, World, arguments, http, play, until
 
 
 def a_webhook_reaches_the_destination(world):
@@ -58,6 +61,17 @@ def an_unknown_location_is_quarantined(world):
     until("quarantined", lambda: world.state(answer["event_id"]) == "quarantined")
     assert "location_id" in world.inbox(answer["event_id"])["reason"]["S"]
     assert not world.pushes("e3")
+
+
+def it_is_run_again_once_the_location_is_there(world):
+    [event] = json.loads(world.api_call("GET", "/events?state=quarantined")[1])["events"]
+    http("PUT", world.providers["snapshots"] + "/_sandbox/locations/loc_atlantis", {"name": "Atlantis"})
+    status, answer = world.api_call("POST", f"/events/accredible/{quote(event['id'], safe='')}/replay")
+    assert status == 202, (status, answer)
+    world.settled(event["id"])
+    assert len(world.pushes("e3")) == 1
+    row = world.trail("e3")[-1]
+    assert row["outcome"] == "synced" and row["actor"]["owner"] == "operations", row
 
 
 def a_certificate_is_synced_on_demand_with_a_key(world):
@@ -185,12 +199,92 @@ def a_change_is_polled(world):
     assert row["cause"]["event_type"] == "polled", row
 
 
+def what_happens_is_told_on_the_bus(world):
+    queues, events = world.client("sqs"), world.client("events")
+    queue = queues.create_queue(QueueName="listener")["QueueUrl"]
+    arn = queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    allow = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
+    queues.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [allow]})})
+    bus = world.outputs["EventBusName"]
+    events.put_rule(Name="listen", EventBusName=bus, EventPattern=json.dumps({"detail-type": ["certificate.synced"]}))
+    events.put_targets(Rule="listen", EventBusName=bus, Targets=[{"Id": "listener", "Arn": arn}])
+    world.credential("n1", location="loc_london")
+    status, answer = world.webhook("n1")
+    assert status == 202, (status, answer)
+    [row] = until("n1 in the trail", lambda: world.trail("n1"))
+
+    def told():
+        messages = queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        details = [json.loads(message["Body"])["detail"] for message in messages]
+        return [detail for detail in details if "n1" in detail["subject"]]
+    [detail] = until("n1 told", told)
+    assert detail["specversion"] == "1.0" and detail["data"]["hash"] == row["hash"], (detail, row)
+
+
+def the_documented_commands_lead_to_a_synced_certificate(world):
+    """The AWS half of docs/getting-started.md, from the keys on."""
+    with tempfile.TemporaryDirectory() as folder:
+        def file(name, text):
+            path = os.path.join(folder, name)
+            with open(path, "w") as out:
+                out.write(text)
+            return path
+        # MiniStack's CloudFormation leaves these out of a table, and `doctor` would find it.
+        tables = world.client("dynamodb")
+        tables.update_time_to_live(
+            TableName=world.outputs["InboxTableName"], TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"})
+        for table in ("InboxTableName", "RecordsTableName", "AuditTableName", "StateTableName"):
+            tables.update_continuous_backups(
+                TableName=world.outputs[table], PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True})
+        told = world.certbridge(
+            "init", "--stack", STACK, "--yes", "--no-test", "--url", world.api,
+            "--source", "accredible", "--api-key-file", "accredible=" + file("accredible.txt", ACCREDIBLE_KEY),
+            "--destination", "snapshots", "--destination-key-file", file("snapshots.txt", SNAPSHOTS_KEY))
+        assert SNAPSHOTS_KEY not in told and ACCREDIBLE_KEY not in told, told
+        # A warning, 3, may be left by the story so far.
+        findings = json.loads(world.certbridge("doctor", "--stack", STACK, "--json", expect=(0, 3)))["findings"]
+        assert not [one for one in findings if one["state"] == "failed"], findings
+        areas = {one["area"] for one in findings if one["state"] == "ok"}
+        assert areas >= {"configuration", "secrets", "providers", "tables", "wiring", "events"}, findings
+        world.credential("s1")
+        told = json.loads(world.certbridge("test", "--stack", STACK, "--url", world.api, "--source", "accredible", "--id", "s1", "--json"))
+        assert len(world.pushes("s1")) == 1, told
+        key = world.certbridge("keys", "create", "--aws", "--owner", "Ada, back office", "--scope", "records:read", "--scope", "audit:read", "--expires", "90d").strip()
+        mine = {"authorization": f"Bearer {key}"}
+        status, page = http("GET", world.api + "/dashboard")
+        assert status == 200 and b"<title>" in page, (status, page[:200])
+        status, answer = http("GET", world.api + "/certificates/s1", headers=mine)
+        assert status == 200 and json.loads(answer)["synced_at"], (status, answer)
+        story = world.certbridge("why", "s1", "--stack", STACK)
+        assert "synced" in story, story
+        # The night's checkpoint, and its proof.
+        functions = world.client("lambda")
+        for _ in range(2):
+            done = functions.invoke(FunctionName=world.physical["BatchSyncFunction"], Payload=b'{"task": "checkpoint"}')
+            answer = done["Payload"].read()
+            assert "FunctionError" not in done, answer
+        status, answer = http("GET", world.api + "/audit/checkpoints", headers=mine)
+        checkpoints = json.loads(answer)["checkpoints"]
+        assert status == 200 and [one["number"] for one in checkpoints] == [2, 1] and checkpoints[0]["signed"], answer
+        out, proof = os.path.join(folder, "export.jsonl"), os.path.join(folder, "proof")
+        world.certbridge("audit", "export", "--stack", STACK, "--out", out, "--checkpoints", proof,
+                         "--checkpoints-url", "s3://" + world.outputs["CheckpointsBucketName"])
+        verify = ["audit", "verify", out, "--checkpoints", proof, "--key", os.path.join(proof, "key.pub")]
+        world.certbridge(*verify)
+        with open(out) as file:
+            text = file.read()
+        with open(out, "w") as file:
+            file.write(text.replace("synced", "merged", 1))
+        world.certbridge(*verify, expect=(1,))
+
+
 STORY = [
     a_webhook_reaches_the_destination,
     a_duplicate_is_dropped,
     a_forged_delivery_is_refused,
     a_failing_destination_is_overcome_through_the_queue,
     an_unknown_location_is_quarantined,
+    it_is_run_again_once_the_location_is_there,
     a_certificate_is_synced_on_demand_with_a_key,
     without_a_key_nobody_is_let_in,
     the_sweep_finds_what_the_stream_lost,
@@ -198,6 +292,8 @@ STORY = [
     records_that_a_caller_gives_are_told,
     a_batch_is_run_by_schedule,
     a_missing_permission_shows,
+    what_happens_is_told_on_the_bus,
+    the_documented_commands_lead_to_a_synced_certificate,
     # The last one: it takes up everything of this day.
     a_change_is_polled,
 ]

@@ -138,12 +138,14 @@ class World:
             return file.read()
 
     def template(self):
-        """The built template, but for three things that MiniStack sees otherwise than AWS: it compares a queue's concurrency
-        with a number, while CloudFormation's parameters are texts; it wants a permission for SendMessageBatch, which AWS
+        """The built template, but for three things that MiniStack sees otherwise than AWS: it keeps concurrencies as the texts
+        that CloudFormation's parameters are, and compares them with numbers; it wants a permission for SendMessageBatch, which AWS
         has none of, since SendMessage is that too; and it has no TLS, without which the buckets' policies open nothing."""
         text = self.built_template()
         # SAM writes the template anew; a package has it as it stands in the repository.
         text, without = re.subn(r"MaximumConcurrency:\s+(Ref: |!Ref )RetryConcurrency", "MaximumConcurrency: 5", text)
+        assert without == 1
+        text, without = re.subn(r"ParallelizationFactor:\s+(Ref: |!Ref )StreamConcurrency", "ParallelizationFactor: 2", text)
         assert without == 1
         text, without = re.subn(r"(?m)^  (?:Reports|Checkpoints)Policy:\n(?:   .*\n|\n)+", "", text)
         assert without == 2
@@ -171,7 +173,7 @@ class World:
         self.api = f"{self.endpoint}/_aws/execute-api/{api}/$default"
         secrets = self.client("secretsmanager")
         digest = hashlib.sha256(API_KEY.encode()).hexdigest()
-        key = {"id": "operations-1", "sha256": digest, "owner": "operations", "scopes": ["sync:write", "batch:run", "records:read"]}
+        key = {"id": "operations-1", "sha256": digest, "owner": "operations", "scopes": ["sync:write", "batch:run", "records:read", "audit:read"]}
         weak = {"id": "weak", "sha256": hashlib.sha256(b"weak").hexdigest(), "owner": "Willi", "scopes": ["records:read"]}
         for name, value in {"sources/accredible": {"signing": [SIGNING], "api_key": ACCREDIBLE_KEY},
                             "destinations/snapshots": {"api_key": SNAPSHOTS_KEY}, "api-keys": {"keys": [key, weak]}}.items():
@@ -186,6 +188,13 @@ class World:
         return {name: variables | access for name, variables in own.items()}
 
     # What a person would do.
+
+    def certbridge(self, *words, expect=(0,)):
+        """Our command, with this AWS for AWS. What it printed."""
+        command = ["cargo", "run", "--quiet", "--", *words]
+        done = subprocess.run(command, cwd=ROOT, env={**os.environ, **self.env}, capture_output=True, text=True, timeout=300)
+        assert done.returncode in expect, f"{words}: {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        return done.stdout
 
     def credential(self, id, location="loc_london", changed_at=None):
         body = {"custom_attributes": {"location_id": location}}

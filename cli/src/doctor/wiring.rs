@@ -13,8 +13,15 @@ use std::collections::BTreeMap;
 
 const AREA: Area = Area::Wiring;
 const DEPLOY: &str = "`sam deploy` puts it back as template.yaml has it";
-/// What a function of the stack is called after its name.
+/// What functions of the stack are called after its name.
 const SYNC_EVENT: &str = "-SyncEventFunction-";
+const NOTIFY: &str = "-NotifyFunction-";
+/// Which function each table's stream goes to, and what for.
+const STREAMS: [(&str, &str, &str, &str); 3] = [
+    ("inbox", SYNC_EVENT, "wiring.inbox-stream", "accepted events are worked on"),
+    ("inbox", NOTIFY, "wiring.set-aside-stream", "what is set aside is told"),
+    ("audit", NOTIFY, "wiring.audit-stream", "audit rows are watched"),
+];
 /// The schedules that a deployment always has.
 const SCHEDULES: [&str; 5] = ["Sweep", "Poll", "SubscriptionCheck", "Nightly", "NightlyCheckpoint"];
 
@@ -24,14 +31,13 @@ pub(super) async fn examine(found: &mut Findings, tables: &[TableFacts]) -> Opti
     let lambda = aws_sdk_lambda::Client::new(&config);
     let stream = |role: &str| tables.iter().find(|table| table.role == role)?.stream.clone();
     let mut function = None;
-    for (role, what) in [("inbox", "accepted events are worked on"), ("audit", "audit rows are watched")] {
-        let id = format!("wiring.{role}-stream");
+    for (role, name, id, what) in STREAMS {
         let Some(arn) = stream(role) else {
             found.failed(AREA, id, format!("the {role} table has no stream"), DEPLOY);
             continue;
         };
-        let mapped = mapped(found, &lambda, &id, &arn, what).await;
-        if role == "inbox" {
+        let mapped = mapped(found, &lambda, id, &arn, name, what).await;
+        if name == SYNC_EVENT {
             function = mapped;
         }
     }
@@ -60,12 +66,13 @@ pub(super) async fn examine(found: &mut Findings, tables: &[TableFacts]) -> Opti
     Some(env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect())
 }
 
-/// The function that something is mapped to.
+/// The function of this name that a stream or a queue is mapped to. There may be others.
 async fn mapped(
     found: &mut Findings,
     lambda: &aws_sdk_lambda::Client,
     id: &str,
     arn: &str,
+    name: &str,
     what: &str,
 ) -> Option<String> {
     let listed = lambda.list_event_source_mappings().event_source_arn(arn).send().await;
@@ -77,8 +84,10 @@ async fn mapped(
             return None;
         }
     };
-    let Some(mapping) = mappings.first() else {
-        found.failed(AREA, id, "no function is mapped to it", DEPLOY);
+    let is_to = |function: Option<&str>| function.is_some_and(|function| function.contains(name));
+    let Some(mapping) = mappings.iter().find(|mapping| is_to(mapping.function_arn.as_deref())) else {
+        let what = format!("no function called ..{name}.. is mapped to it");
+        found.failed(AREA, id, what, DEPLOY);
         return None;
     };
     let state = mapping.state.as_deref().unwrap_or("in no known state");
@@ -106,7 +115,7 @@ async fn queue(found: &mut Findings, lambda: &aws_sdk_lambda::Client, sqs: &aws_
     let of = |name: QueueAttributeName| attributes.get(&name).map(String::as_str);
     let number = of(QueueAttributeName::ApproximateNumberOfMessages).unwrap_or("0").to_owned();
     if let Some(arn) = of(QueueAttributeName::QueueArn) {
-        mapped(found, lambda, id, arn, &format!("{number} messages wait")).await;
+        mapped(found, lambda, id, arn, SYNC_EVENT, &format!("{number} messages wait")).await;
     }
     let redrive: Value =
         of(QueueAttributeName::RedrivePolicy).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
