@@ -362,6 +362,8 @@ async fn checkpoints_that_were_touched_are_named() {
     let missing = "there is no checkpoint here, and there should be";
     assert_eq!(touched(&|folder| fs::remove_file(file(folder, 2)).unwrap()), at(2, missing));
     assert_eq!(touched(&|folder| fs::remove_file(file(folder, 1)).unwrap()), at(1, missing));
+    let all = touched(&|folder| (1..=3).for_each(|number| fs::remove_file(file(folder, number)).unwrap()));
+    assert!(all.0 == Verdict::Broken && all.1.contains("none was made yet, or they were taken away"), "{all:?}");
     let swapped = |folder: &Path| {
         let (two, three) = (fs::read(file(folder, 2)).unwrap(), fs::read(file(folder, 3)).unwrap());
         fs::write(file(folder, 2), three).unwrap();

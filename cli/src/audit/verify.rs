@@ -88,6 +88,10 @@ impl From<CliError> for Stop {
     }
 }
 
+/// Whoever made none yet has proof of nothing, and so has who is shown none.
+const NO_CHECKPOINT: &str = "there is no checkpoint here, so nothing is proven: none was made yet, or they were taken away. \
+                             `certbridge audit checkpoint` makes one";
+
 /// Proves the export of a file by the checkpoints in a folder, and finds the first fault.
 ///
 /// # Errors
@@ -105,6 +109,9 @@ fn proven(export: &Path, folder: &Path, keys: &[PublicKey], known: Option<&Hash>
     let mut export = BufReader::new(File::open(export).map_err(CliError::file(export))?);
     let history = checkpoints::read(folder)?;
     let history = history.map_err(|path| Stop::Fault(format!("{}: this is no checkpoint", path.display())))?;
+    if history.is_empty() {
+        return Err(Stop::Fault(NO_CHECKPOINT.to_owned()));
+    }
     let mut witness = Witness::new(&history, keys, known)?;
     let mut unshown = Vec::new();
     for checkpoint in witness.history().to_vec() {
