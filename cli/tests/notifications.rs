@@ -72,7 +72,7 @@ async fn what_was_missed_is_told_again_once_the_endpoint_wants_it() {
     let folder = folder.path();
     synced(folder).await;
     let (url, posts) = listener().await;
-    let endpoint = json!({"id": "a", "url": url, "signing": "whsec_bmV3LW5ldy1uZXctbmV3", "events": ["certificate.*"]});
+    let endpoint = json!({"id": "a", "url": url, "signing": "whsec_bmV3LW5ldy1uZXctbmV3LW5ldy1uZXct", "events": ["certificate.*"]});
     let add = |secrets: &mut serde_json::Map<String, Value>| {
         secrets.insert("endpoints".to_owned(), json!({"endpoints": [endpoint]}));
         Ok(())

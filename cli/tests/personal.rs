@@ -140,7 +140,7 @@ async fn nothing_that_is_looked_at_tells_who_somebody_is() {
     let folder = TempDir::new().unwrap();
     let (endpoint, posts) = listener().await;
     let endpoints = json!({"endpoints": {"endpoints": [
-        {"id": "all", "url": endpoint, "signing": ["whsec_bmV3LW5ldy1uZXctbmV3LW5ldy1uZXc="], "events": ["*"]},
+        {"id": "all", "url": endpoint, "signing": ["whsec_bmV3LW5ldy1uZXctbmV3LW5ldy1uZXct"], "events": ["*"]},
     ]}});
     std::fs::write(folder.path().join("secrets.json"), endpoints.to_string()).unwrap();
     let (mut child, url) = up(folder.path()).await;

@@ -14,7 +14,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-const KEY: &str = "whsec_bmV3LW5ldy1uZXctbmV3LW5ldy1uZXc=";
+const KEY: &str = "whsec_bmV3LW5ldy1uZXctbmV3LW5ldy1uZXct";
 
 type Posts = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 
