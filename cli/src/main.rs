@@ -89,6 +89,9 @@ enum Command {
         /// The file that holds the body, byte for byte
         #[arg(long)]
         body: PathBuf,
+        /// Sign with the newest of the source's keys, as its sender does once a rotation has switched it over
+        #[arg(long)]
+        newest: bool,
     },
     /// Take the audit trail out, and prove it offline
     #[command(subcommand)]
@@ -177,10 +180,10 @@ async fn run(command: Command, env: Env) -> Result<ExitCode, CliError> {
             up(Options { data, port, sandbox, destination, poll_every, allow_local_endpoints, env }).await?;
         }
         Command::Demo { data, destination } => demo::run(data, destination, env).await?,
-        Command::Sign { data, source, body } => {
+        Command::Sign { data, source, body, newest } => {
             let bytes = std::fs::read(&body).map_err(CliError::file(&body))?;
             let mut out = io::stdout().lock();
-            let signed = sign_in_force(&data, &source, &bytes, Timestamp::now()).await?;
+            let signed = sign_in_force(&data, &source, newest, &bytes, Timestamp::now()).await?;
             for (name, value) in signed.headers {
                 writeln!(out, "{name}: {value}")?;
             }

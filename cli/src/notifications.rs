@@ -101,7 +101,11 @@ pub async fn run(command: NotificationsCommand, env: &Env) -> Result<ExitCode, C
             writeln!(out, "{} were not taken: run it again, nobody is told twice under another id", told.unsent)?;
         }
         if undelivered > 0 {
-            writeln!(out, "{undelivered} deliveries failed, and are not tried again by this command")?;
+            writeln!(
+                out,
+                "{undelivered} deliveries failed, and are not tried again by this command: the log on stderr says why{}",
+                if replay.allow_local_endpoints { "" } else { ". On this machine it takes --allow-local-endpoints" }
+            )?;
         }
     }
     Ok(if told.unsent + undelivered == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

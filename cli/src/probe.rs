@@ -34,8 +34,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const PUSHED_JUST_NOW: Duration = Duration::from_secs(15);
 /// A record that the sandbox has from the start.
 const SANDBOX_ID: &str = "100";
-/// What a record is called that no source has.
-const TEST_ID: &str = "certbridge-test";
 /// Outcomes of an event that came to its proper end.
 const DONE: [&str; 4] = ["synced", "unchanged", "audited", "deleted"];
 
@@ -57,6 +55,9 @@ pub struct TestOptions {
     /// Send this body instead of a sample
     #[arg(long, value_name = "FILE", conflicts_with_all = ["event_type", "id"])]
     body: Option<PathBuf>,
+    /// Sign with the newest of the source's keys, as its sender does once a rotation has switched it over
+    #[arg(long)]
+    newest: bool,
     /// How long to follow it, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     wait: u64,
@@ -72,7 +73,7 @@ impl TestOptions {
     /// One of a source's samples, to be followed for a minute.
     pub fn of(source: &str, url: Option<String>, place: Place) -> Self {
         let (source, wait) = (source.to_owned(), 60);
-        Self { source, url, event_type: None, id: None, body: None, wait, json: false, place }
+        Self { source, url, event_type: None, id: None, body: None, newest: false, wait, json: false, place }
     }
 }
 
@@ -155,7 +156,7 @@ async fn run_on(bundle: &Bundle, options: &TestOptions) -> Result<ExitCode, CliE
     let source = source.ok_or_else(|| CliError::UnknownSource(options.source.clone()))?;
     let now = Timestamp::now();
     let sample = sample(bundle, options, source, now)?;
-    let signed = signed(bundle, source, &sample.body, now).await?;
+    let signed = signed(bundle, source, options.newest, &sample.body, now).await?;
     let mut way = Way { began: Instant::now(), quiet: options.json, stages: Vec::new() };
     let (mut status, mut answer) = send(&url, &signed, &sample).await?;
     // `up` reads what was pushed a moment ago within a second.
@@ -195,7 +196,11 @@ fn sample(
 ) -> Result<Sample, CliError> {
     if let Some(path) = &options.body {
         let body = std::fs::read(path).map_err(CliError::file(path))?;
-        return Ok(Sample { event_type: String::new(), headers: source.sample_headers("", TEST_ID, now), body });
+        return Ok(Sample {
+            event_type: String::new(),
+            headers: source.sample_headers("", &test_id(source), now),
+            body,
+        });
     }
     let missing = || match &options.event_type {
         Some(event_type) => crate::mapping::MappingError::NoSampleOf {
@@ -206,31 +211,42 @@ fn sample(
         None => crate::mapping::MappingError::NoSample(source.name.clone()),
     };
     let wanted = options.event_type.as_deref();
-    let first = source.sample(wanted, TEST_ID, now).ok_or_else(missing)?;
+    let first = source.sample(wanted, &test_id(source), now).ok_or_else(missing)?;
     let kind = source.event.types.get(&first.event_type).map(|rule| rule.kind);
     let is_hint =
         kind.and_then(|kind| source.records.get(&kind)).is_some_and(|rules| rules.content == Content::Fetched);
     let id = match (&options.id, is_hint, bundle) {
-        (Some(id), _, _) => id,
-        (None, false, _) => TEST_ID,
-        (None, true, Bundle::Local { .. }) => SANDBOX_ID,
+        (Some(id), _, _) => id.clone(),
+        (None, false, _) => test_id(source),
+        (None, true, Bundle::Local { .. }) => SANDBOX_ID.to_owned(),
         (None, true, Bundle::Deployed { .. }) => return Err(TestError::NeedsId(source.name.clone()).into()),
     };
-    Ok(source.sample(wanted, id, now).ok_or_else(missing)?)
+    Ok(source.sample(wanted, &id, now).ok_or_else(missing)?)
 }
 
-async fn signed(bundle: &Bundle, source: &SourceDefinition, body: &[u8], now: Timestamp) -> Result<Signed, CliError> {
+/// What a record is called that no source has. Two sources' records of one id are one at the destination.
+fn test_id(source: &SourceDefinition) -> String {
+    format!("certbridge-test-{}", source.name)
+}
+
+async fn signed(
+    bundle: &Bundle,
+    source: &SourceDefinition,
+    newest: bool,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Signed, CliError> {
     match bundle {
         Bundle::Local { data, .. } => {
             let file = SecretsFile::in_folder(data);
             let secret = file.read()?.remove(&source.secret_name()).unwrap_or_default();
-            sign_with(file.path(), &secret, source, body, now)
+            sign_with(file.path(), &secret, source, newest, body, now)
         }
         Bundle::Deployed { secrets, prefix, .. } => {
             let secret = secrets.read(&source.secret_name()).await?;
             let secret = secret.and_then(|text| serde_json::from_str::<Value>(text.expose_secret()).ok());
             let place = PathBuf::from(prefix);
-            sign_with(&place, &secret.unwrap_or_default(), source, body, now).map_err(|error| match error {
+            sign_with(&place, &secret.unwrap_or_default(), source, newest, body, now).map_err(|error| match error {
                 CliError::Sign(name, error) => TestError::CannotSign { name, error }.into(),
                 other => other,
             })
@@ -271,8 +287,7 @@ async fn follow(store: &DynamoStore, key: &EventKey, way: &mut Way, patience: Du
             }
         }
         if way.began.elapsed() > patience {
-            let advice =
-                "it is pending still: it is tried for five days. Look at the log of sync-event, or wait longer";
+            let advice = "it is pending still, and is tried again: look at the log of sync-event, or wait longer";
             return Ok(Followed::failed("pending", advice));
         }
         tokio::time::sleep(LOOK_EVERY).await;

@@ -160,6 +160,7 @@ fn as_text(key: &RecordKey, story: &History) -> String {
     }
     text.push('\n');
     match &story.fault {
+        None if story.entries.is_empty() => text.push_str("Nothing is on its trail yet."),
         None => text.push_str("The trail holds, as far as it is told here. certbridge audit verify proves it."),
         Some(fault) => text.push_str(&format!("THE TRAIL DOES NOT HOLD: {fault}")),
     }

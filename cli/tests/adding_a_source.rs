@@ -93,7 +93,7 @@ async fn the_page_leads_from_nothing_to_a_record_at_the_destination() {
     };
     let sent = of("A-1");
     assert_eq!((&sent["title"], &sent["location_id"]), (&"Bookkeeping".into(), &"loc_lyon".into()));
-    assert_eq!(of("certbridge-test")["recipient_email"], "ada@example.com");
+    assert_eq!(of("certbridge-test-academy")["recipient_email"], "ada@example.com");
     running.kill().await.unwrap();
 }
 

@@ -249,7 +249,7 @@ def the_documented_commands_lead_to_a_synced_certificate(world):
         world.credential("s1")
         told = json.loads(world.certbridge("test", "--stack", STACK, "--url", world.api, "--source", "accredible", "--id", "s1", "--json"))
         assert len(world.pushes("s1")) == 1, told
-        key = world.certbridge("keys", "create", "--aws", "--owner", "Ada, back office", "--scope", "records:read", "--scope", "audit:read", "--expires", "90d").strip()
+        key = world.certbridge("keys", "create", "--aws", "--owner", "Back office", "--scope", "records:read", "--scope", "audit:read", "--expires", "90d").strip()
         mine = {"authorization": f"Bearer {key}"}
         status, page = http("GET", world.api + "/dashboard")
         assert status == 200 and b"<title>" in page, (status, page[:200])

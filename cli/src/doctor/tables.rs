@@ -63,7 +63,10 @@ pub(super) async fn events(
         }
     }
     for (state, mend) in [
-        (InboxState::Quarantined, "a person must look: `certbridge mapping check` shows which field of an event"),
+        (
+            InboxState::Quarantined,
+            "a person must look: the dashboard's Events and `certbridge why ID` say why; mend it, and run them again",
+        ),
         (InboxState::Failed, "they were tried for five days: mend the cause, and run them again"),
     ] {
         let (id, number) = (format!("events.{}", state.as_str()), counted(store, state).await?);
@@ -122,7 +125,7 @@ pub(super) async fn batches(
             let said = row.summary.map(|summary| summary.headline).unwrap_or_default();
             let what = format!("{} ended at {at}: {said}", row.id);
             if is_deployed && now.duration_since(at) > RECONCILED {
-                found.warning(area, "batches.last", what, "is the schedule Reconciliation on? It runs every night");
+                found.warning(area, "batches.last", what, "is the schedule Nightly on? It runs every night");
             } else {
                 found.ok(area, "batches.last", what);
             }
@@ -142,7 +145,11 @@ pub(super) async fn batches(
                     let mend = "look at the log of batch-sync, and at the schedule of its polls";
                     found.failed(area, id, format!("changes were last read to the end at {at}"), mend);
                 }
-                None => found.skipped(area, id, "it was not polled yet: a source that is off is not"),
+                None => found.skipped(
+                    area,
+                    id,
+                    "it was not polled yet: a source that is off is never, and one that is on every five minutes",
+                ),
             }
         }
     }

@@ -170,7 +170,10 @@ fn next(plan: &Plan) -> io::Result<()> {
             )
         }
         (false, None) => {
-            format!("certbridge up --data {data}\ncertbridge test --data {data} --source {}", names.join(" or "))
+            format!(
+                "certbridge up --data {data}    unless it runs already\ncertbridge test --data {data} --source {}",
+                names.join(" or ")
+            )
         }
     };
     say(&format!(

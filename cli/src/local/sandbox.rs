@@ -8,6 +8,7 @@ use certbridge_sandbox::{
     Accredible, Accredit, AccuLynx, Certifylize, Credential, HighLevel, Options as ProviderOptions, Snapshots,
 };
 use certbridge_sync::{grants::Grants, ids::IdMap, ports::DestinationKeys};
+use serde_json::json;
 use std::time::Duration;
 
 /// How long one request to the sandbox may take.
@@ -56,7 +57,7 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    /// What a first look finds: locations, and a certificate of one of them.
+    /// What a first look finds: locations, a certificate of one of them, and what AccuLynx's samples speak of.
     fn furnish(&self) {
         for (id, name) in LOCATIONS {
             self.snapshots.add_location(id, name);
@@ -64,6 +65,11 @@ impl Sandbox {
         }
         if self.accredible.credential("100").is_none() {
             self.accredible.put("100", &Credential::new("100").at_location("loc_london"));
+        }
+        if self.acculynx.row("contacts", "100").is_none() {
+            self.acculynx.put_contact("100", &json!({}));
+            self.acculynx.put_job("100", &json!({}));
+            self.acculynx.put_invoice("100", &json!({}));
         }
     }
 

@@ -12,7 +12,10 @@ use crate::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use certbridge_mapping::{Definitions, Keys, SourceDefinition};
-use certbridge_platform::{Env, SystemRuntime, secrets::age::KeyNote};
+use certbridge_platform::{
+    Env, SystemRuntime,
+    secrets::{API_KEYS, age::KeyNote},
+};
 use certbridge_store::Matched;
 use certbridge_sync::{in_force::Control, ports::Runtime};
 use clap::{Args, Subcommand, ValueEnum};
@@ -162,9 +165,16 @@ async fn list(store: &SecretStore, as_json: bool) -> Result<(), CliError> {
         let Some(held) = store.read(&name).await? else { continue };
         // The keys of our own API have a command of their own, which knows their owners and ends.
         let keys = held.document.keys();
-        let days = keys.iter().filter_map(|key| days(key, held.since, now)).max();
+        // One whose age nobody knows may be the oldest.
+        let ages: Option<Vec<_>> = keys.iter().map(|key| days(key, held.since, now)).collect();
+        let days = ages.unwrap_or_default().into_iter().max();
         objects.push(json!({"secret": name, "keys": keys.len(), "oldest_days": days.map(|days| days.0)}));
-        rows.add_row([plain(&name), keys.len().to_string(), age(days)]);
+        let (count, oldest) = match name.as_str() {
+            API_KEYS => ("-".to_owned(), "see `certbridge keys list`".to_owned()),
+            _ if keys.is_empty() => ("0".to_owned(), "-".to_owned()),
+            _ => (keys.len().to_string(), age(days)),
+        };
+        rows.add_row([plain(&name), count, oldest]);
     }
     Ok(print(&if as_json { json!({"secrets": objects}).to_string() } else { rows.to_string() })?)
 }

@@ -113,7 +113,7 @@ function bars(caption, rows, name) {
 	const most = Math.max(1, ...rows.map(row => row.records));
 	const bar = row => h('svg', { class: 'bar', viewBox: '0 0 100 8', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
 		h('rect', { width: Math.max(row.records ? 1 : 0, 100 * row.records / most), height: 8 }));
-	return table(caption, [['Name', name], ['Count', row => number(row.records), 'number'], ['Share', bar, 'chart']], rows, null, false);
+	return table(caption, [['Name', name], ['Count', row => number(row.records), 'number'], ['Chart', bar, 'chart']], rows, null, false);
 }
 
 function fault(of, what) {
@@ -432,8 +432,8 @@ function who({ actor, cause }) {
 function historyOf(history, route) {
 	const { chain } = history;
 	return [
-		p(chain.holds ? mark('good', '✓ The chain holds') : mark('bad', '✗ The chain is broken'),
-			chain.holds ? ' on this page: every row is as it was written and names the one before.' : ` ${said(chain.fault)}`),
+		(history.entries.length || !chain.holds) && p(chain.holds ? mark('good', '✓ The chain holds') : mark('bad', '✗ The chain is broken'),
+			chain.holds ? ' on this page: each row is as written and names the one before.' : ` ${said(chain.fault)}`),
 		history.open.length ? [h('h3', 'Not settled'), eventTable('Deliveries of this record that are not settled', history.open, false)] : null,
 		!history.open_complete && p(small('There may be more.')),
 		history.entries.length ? h('ol', { class: 'timeline' }, history.entries.map(entry)) : p('Nothing is on record.'),
@@ -461,7 +461,7 @@ function entry({ row, delivery }) {
 const STATES = { pending: 'On the way', quarantined: 'Quarantined', failed: 'Failed' };
 const WHAT = {
 	pending: 'Accepted, and not settled yet. They are tried by themselves.',
-	quarantined: 'Proven, and kept, but what they say could not be read or mapped. Mend the cause, then run them again.',
+	quarantined: 'Proven, and kept, but not to be read, mapped or found. Mend the cause, then run them again.',
 	failed: 'Tried for days, and given up. Mend the cause, then run them again.',
 };
 
@@ -540,7 +540,7 @@ views.batch = {
 					one.summary && ['Compared', count(one.summary.records, 'record'), `, of which ${number(one.summary.differing)} differed; ${number(one.summary.repaired)} repaired`]]),
 				section('Progress', facts([
 					['Listed at the source', count(done.source, 'row')], ['Listed at the destination', count(done.destination, 'row')], ['Listed by us', count(done.own, 'row')],
-					['Compared', `${number(done.compared)} of ${count(done.partitions, 'part')}`], ['Repaired', count(done.repaired, 'record')]])),
+					['Compared', `${number(done.compared)} of ${count(done.partitions, 'part')}`], ['Repaired', count(done.repaired, 'part')]])),
 			];
 		}),
 	],
