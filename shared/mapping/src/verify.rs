@@ -12,7 +12,7 @@ mod token;
 
 pub use keys::{Keys, key_id};
 pub use signing::{KeyPair, SignError};
-pub use standard_webhooks::{can_sign, sign_webhook};
+pub use standard_webhooks::sign_webhook;
 
 use crate::definition::SourceDefinition;
 use jiff::{SignedDuration, Timestamp};

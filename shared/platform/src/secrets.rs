@@ -256,10 +256,7 @@ impl<P: SecretProvider, R: Runtime> Secrets<P, R> {
         let part = self.part(ENDPOINTS, |part: EndpointsPart| Some(part.into_endpoints())).await?;
         let (endpoints, broken) = part.unwrap_or_default();
         for place in broken {
-            tracing::error!(
-                place,
-                "an endpoint is left out: it needs an id of its own, a url, a key that can sign, and events"
-            );
+            tracing::error!(place, "an endpoint is left out: it needs an id of its own, a url, signing and events");
         }
         Ok(endpoints)
     }

@@ -178,14 +178,6 @@ fn signed_bytes(id: &str, timestamp: &str, body: &[u8]) -> Vec<u8> {
     [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat()
 }
 
-/// Whether a post of ours is proven by this key: a shared secret of 24 to 64 bytes, as the specification asks for, or an
-/// Ed25519 private key.
-pub fn can_sign(text: &SecretString) -> bool {
-    let text = text.expose_secret();
-    let is_long_enough = |key| matches!(key, Key::Secret(secret) if (24..=64).contains(&secret.len()));
-    ed25519::private_key(text).is_some() || key(text).is_some_and(is_long_enough)
-}
-
 /// The headers that prove a post of ours, by the specification's names: a signature by each of the keys that can sign, so
 /// that one can be replaced while both are known to the receiver.
 ///
