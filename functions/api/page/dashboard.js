@@ -645,7 +645,8 @@ function ask(title, text, yes) {
 	at('ask-yes').textContent = yes;
 	dialog.returnValue = '';
 	dialog.showModal();
-	return new Promise(resolve => dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'), { once: true }));
+	// The end of the dialog before may be told as late as now.
+	return new Promise(resolve => { dialog.onclose = () => dialog.open || resolve(dialog.returnValue === 'yes'); });
 }
 
 const recordPath = ({ kind, source, id }) => `records/${enc(kind)}/${enc(source)}/${enc(id)}/sync`;
@@ -781,7 +782,7 @@ const submissions = {
 let paused = false;
 /// How long to wait with the next refresh, in seconds, if not as long as ever.
 let wait = 0;
-/// Counts what was shown: an answer that comes after a newer one was asked for is dropped.
+/// An answer that comes after a newer one was asked for is dropped.
 let turn = 0;
 let current = null;
 let refreshed = 0;
@@ -838,7 +839,7 @@ async function show(anew) {
 	const fresh = h('div', { id: 'view' }, view.render(answers, to));
 	if (anew) place.replaceChildren(...fresh.childNodes);
 	else patch(place, fresh);
-	// A row that is gone takes the focus with it: back to the heading, not to the top of the page.
+	// A row that is gone takes the focus with it: back to the heading.
 	if (!anew && focused !== document.body && !focused.isConnected) at('title').focus({ preventScroll: true });
 	due = refreshed + (wait || EVERY) * 1000;
 	tick();
