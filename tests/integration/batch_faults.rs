@@ -525,7 +525,7 @@ async fn a_batch_waits_no_longer_than_a_turn_lasts() {
 async fn a_checkpoint_proves_a_record_and_not_one_that_was_changed_since() {
     let world = Batches::with(20).await;
     world.run("first").await;
-    world.app.notary().make(&world.store, &world.clock).await.unwrap();
+    world.app.notary(None).make(&world.store, &world.clock).await.unwrap();
     let sealed = prove(&world.app.checkpoints, 1, &record("7")).await.unwrap().unwrap();
     let inclusion = sealed.inclusion.unwrap();
     assert_eq!((sealed.checkpoint.unproven().size, &inclusion.head.record), (20, &record("7")));

@@ -42,7 +42,7 @@ impl Batches {
             let id = id.to_string();
             source.put(&id, &Credential::new(&id).at_location("loc_london"));
         }
-        let app = BatchSync { engine, archive: Archive::memory(), checkpoints: Archive::memory(), signer: None };
+        let app = BatchSync { engine, archive: Archive::memory(), checkpoints: Archive::memory() };
         Self { app, source, destination, store, clock }
     }
 

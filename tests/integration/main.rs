@@ -12,6 +12,7 @@ mod batches;
 mod batches_api;
 mod breaker;
 mod certificate_sync;
+mod checkpoint_key;
 mod faults;
 mod gateway;
 mod http;

@@ -40,7 +40,7 @@ async fn a_first_import_is_a_batch_and_the_second_finds_nothing() {
     }
     // A report names the newest checkpoint that there was.
     assert_eq!(report.checkpoint, None);
-    let sealed = world.app.notary().make(&world.store, &world.clock).await.unwrap();
+    let sealed = world.app.notary(None).make(&world.store, &world.clock).await.unwrap();
     let (_, report) = world.run("third").await;
     assert_eq!(report.checkpoint, Some(sealed.unproven().hash().to_string()));
 }
@@ -106,7 +106,7 @@ async fn drift_of_every_kind_is_found_explained_and_repaired() {
 async fn one_checkpoint_covers_all_kinds_and_sources() {
     let world = Batches::with(0).await;
     let keys = ["customer#acculynx#1", "invoice#acculynx#1", "location#acculynx#2", "certificate#accredit#1"];
-    let notary = world.app.notary();
+    let notary = world.app.notary(None);
     let mut made = Vec::new();
     for (round, key) in keys.iter().enumerate() {
         audited(&world.store, key, world.clock.now()).await;
@@ -128,19 +128,22 @@ async fn one_checkpoint_covers_all_kinds_and_sources() {
 async fn a_checkpoint_is_refused_if_the_trail_shrank_and_never_written_over_another() {
     let world = Batches::with(0).await;
     audited(&world.store, "customer#acculynx#1", world.clock.now()).await;
-    let first = world.app.notary().make(&world.store, &world.clock).await.unwrap();
+    let first = world.app.notary(None).make(&world.store, &world.clock).await.unwrap();
     // The same history, and tables that hold nothing.
-    let error = world.app.notary().make(&MemoryStore::new(), &world.clock).await.unwrap_err();
+    let error = world.app.notary(None).make(&MemoryStore::new(), &world.clock).await.unwrap_err();
     assert!(error.to_string().starts_with("audit checkpoint:") && error.name() == "Refused", "{error}");
     let archive = &world.app.checkpoints;
     assert_eq!(checkpoint::latest(archive).await.unwrap().as_ref(), Some(&first));
     // A note that was lost, or never written, makes no second beginning.
     for note in ["", "{}"] {
         archive.put("checkpoints/latest.json", note).await.unwrap();
-        assert!(world.app.notary().make(&world.store, &world.clock).await.is_err(), "what is no note is no beginning");
+        assert!(
+            world.app.notary(None).make(&world.store, &world.clock).await.is_err(),
+            "what is no note is no beginning"
+        );
     }
     archive.put_json("checkpoints/latest.json", &first).await.unwrap();
-    let second = world.app.notary().make(&world.store, &world.clock).await.unwrap();
+    let second = world.app.notary(None).make(&world.store, &world.clock).await.unwrap();
     archive.put_json("checkpoints/latest.json", &first).await.unwrap();
     assert_eq!(checkpoint::latest(archive).await.unwrap(), Some(second));
 }

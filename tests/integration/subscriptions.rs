@@ -1,13 +1,14 @@
 //! The hourly look at our subscriptions, over real HTTP.
 
 use crate::breaker::{KEY, OneKey, SUBSCRIPTION, World};
-use batch_sync::App;
+use batch_sync::{App, AuditKeys};
 use certbridge_archive::Archive;
 use certbridge_batch::BatchSync;
 use certbridge_mapping::Definitions;
 use certbridge_platform::{
     Metrics, SystemRuntime,
     metrics::{Collected, NAMESPACE},
+    secrets::{AuditSecret, SecretError},
 };
 use certbridge_remote::{
     Http,
@@ -19,6 +20,14 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+struct NoKeys;
+
+impl AuditKeys for NoKeys {
+    async fn audit(&self) -> Result<Option<AuditSecret>, SecretError> {
+        Ok(None)
+    }
+}
+
 #[tokio::test]
 async fn a_subscription_that_is_disabled_is_counted_for_its_alarm() {
     let acculynx = AccuLynx::start(Options { api_key: KEY.to_owned(), ..Options::default() }).await.unwrap();
@@ -27,8 +36,9 @@ async fn a_subscription_that_is_disabled_is_counted_for_its_alarm() {
     let World { engine, clock, .. } = World::start_at(&definitions, addresses).await;
     let metrics = Collected::default();
     let app = App {
-        batches: BatchSync { engine, archive: Archive::memory(), checkpoints: Archive::memory(), signer: None },
+        batches: BatchSync { engine, archive: Archive::memory(), checkpoints: Archive::memory() },
         metrics: Metrics::new(NAMESPACE, "batch-sync", SystemRuntime).with_sink(metrics.clone()),
+        keys: NoKeys,
     };
     let check = async || {
         let ends_at = clock.now() + SignedDuration::from_mins(5);

@@ -132,7 +132,7 @@ impl Simulation {
         self.world.lock().carriers.insert(process.number, carrier);
         self.world.tell(|| format!("process {} carries {} of {}", process.number, dead.name, dead.source));
         let engine = engine(&self.world, &self.tables, &self.plans, process);
-        let app = BatchSync { engine, archive: self.archive.clone(), checkpoints: self.archive.clone(), signer: None };
+        let app = BatchSync { engine, archive: self.archive.clone(), checkpoints: self.archive.clone() };
         let (world, name) = (self.world.clone(), dead.name.clone());
         let future = async move {
             match execution.run(&app).await {

@@ -96,7 +96,8 @@ struct Functions {
     webhook: Webhook<DynamoStore, SecretsFile, SystemRuntime>,
     sync_event: SyncEvent<Engine>,
     sync_certificate: SyncCertificate<Engine>,
-    batch_sync: batch_sync::App<DynamoStore, Sources, Destination, LocalQueue, SystemRuntime>,
+    batch_sync:
+        batch_sync::App<DynamoStore, Sources, Destination, LocalQueue, SystemRuntime, SharedSecrets<SecretsFile>>,
     api: Api<DynamoStore, LocalQueue, LocalExecutions, SystemRuntime>,
     secrets: SharedSecrets<SecretsFile>,
     runtime: SystemRuntime,
@@ -233,15 +234,10 @@ async fn functions(
         )
     };
     definitions::report(&in_force().current(), &metrics("webhook"));
-    let signer = batch_sync::signer(secrets.audit().await?.as_ref())?;
-    let batches = BatchSync {
-        engine: start("batch-sync").await?,
-        archive: archive.clone(),
-        checkpoints: archive.clone(),
-        signer,
-    };
+    let batches =
+        BatchSync { engine: start("batch-sync").await?, archive: archive.clone(), checkpoints: archive.clone() };
     Ok(Functions {
-        batch_sync: batch_sync::App { batches, metrics: metrics("batch-sync") },
+        batch_sync: batch_sync::App { batches, metrics: metrics("batch-sync"), keys: Arc::clone(secrets) },
         api: Api {
             definitions: in_force(),
             destination: certbridge_wiring::Destination::read(env)?.name().to_owned(),

@@ -403,7 +403,7 @@ async fn replace(store: &SecretStore, args: &RotateArgs) -> Result<(), CliError>
         print(&public)?;
         hint(&format!(
             "This is the new public key; note it elsewhere. The old one's stands in {name}, in `retired_public_keys`, and goes \
-             on proving what it signed. batch-sync signs with the new {SIGNING_KEY} from its next start on."
+             on proving what it signed. batch-sync signs with the new {SIGNING_KEY} five minutes later at the latest."
         ));
         return Ok(());
     }

@@ -1,5 +1,4 @@
-use certbridge_platform::{Env, config::ConfigError, secrets::AuditSecret};
-use certbridge_sync::checkpoint::{KeyError, Signer};
+use certbridge_platform::{Env, config::ConfigError};
 use certbridge_wiring::EngineConfig;
 
 /// The variables that the function reads.
@@ -27,16 +26,4 @@ impl Config {
         let checkpoints_url = checkpoints_url.unwrap_or_else(|| reports_url.clone());
         Ok(Self { engine: engine?, reports_url, checkpoints_url, endpoint: own.map(|()| endpoint)? })
     }
-}
-
-/// What signs checkpoints, if the audit's secret has a key for it.
-///
-/// # Errors
-/// The key is none: checkpoints must not go unsigned where somebody believes that they are.
-pub fn signer(secret: Option<&AuditSecret>) -> Result<Option<Signer>, KeyError> {
-    let key = secret.and_then(|secret| secret.signing_key.as_ref());
-    if key.is_none() {
-        tracing::warn!("the secret audit has no signing_key: checkpoints are not signed");
-    }
-    key.map(Signer::new).transpose()
 }

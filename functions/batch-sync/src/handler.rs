@@ -1,3 +1,4 @@
+use crate::keys::{AuditKeys, signer};
 use certbridge_batch::{BatchSync, Ended, Tables, Task, TaskError};
 use certbridge_platform::{Metrics, metrics::Unit};
 use certbridge_sync::{
@@ -16,11 +17,13 @@ const RESERVE: SignedDuration = SignedDuration::from_secs(35);
 
 /// Everything that the handler needs.
 #[derive(Debug)]
-pub struct App<S, R, D, Q, T> {
+pub struct App<S, R, D, Q, T, K> {
     /// The tasks.
     pub batches: BatchSync<S, R, D, Q, T>,
     /// The counters.
     pub metrics: Metrics,
+    /// The audit's keys.
+    pub keys: K,
 }
 
 /// Why an invocation failed, by a name that the state machine knows.
@@ -48,8 +51,8 @@ impl From<Failed> for Diagnostic {
 ///
 /// # Errors
 /// [`Failed`], by whose name the state machine tries again, waits for its turn, or gives up.
-pub async fn handle<S, R, D, Q, T>(
-    app: &App<S, R, D, Q, T>,
+pub async fn handle<S, R, D, Q, T, K>(
+    app: &App<S, R, D, Q, T, K>,
     event: Value,
     request_id: &str,
     ends_at: Timestamp,
@@ -60,6 +63,7 @@ where
     D: Destination,
     Q: RetryQueue,
     T: Runtime,
+    K: AuditKeys,
 {
     let name = event["task"].as_str().unwrap_or_default().to_owned();
     if name == "poll" {
@@ -100,11 +104,15 @@ where
     .await
 }
 
-impl<S: Heads, R, D, Q, T: Runtime> App<S, R, D, Q, T> {
+impl<S: Heads, R, D, Q, T: Runtime, K: AuditKeys> App<S, R, D, Q, T, K> {
     /// Makes the audit's next checkpoint. One that is refused is an error of the function, and so an alarm.
     async fn checkpoint(&self) -> Result<Value, Failed> {
         let engine = &self.batches.engine;
-        let stored = self.batches.notary().make(&engine.store, &engine.runtime).await.inspect_err(|error| {
+        let made = async {
+            let signer = signer(&self.keys).await?;
+            self.batches.notary(signer.as_ref()).make(&engine.store, &engine.runtime).await
+        };
+        let stored = made.await.inspect_err(|error| {
             tracing::error!(%error, kind = error.name(), "no checkpoint");
         })?;
         let Checkpoint { number, size, rows, .. } = stored.unproven();
@@ -114,7 +122,7 @@ impl<S: Heads, R, D, Q, T: Runtime> App<S, R, D, Q, T> {
     }
 }
 
-impl<S, R, D, Q, T> App<S, R, D, Q, T> {
+impl<S, R, D, Q, T, K> App<S, R, D, Q, T, K> {
     /// One log line and one count per batch.
     fn tell(&self, ended: &Ended) {
         let verdict = ended.verdict;

@@ -4,8 +4,10 @@
 
 mod config;
 mod handler;
+mod keys;
 mod poll;
 mod subscriptions;
 
-pub use config::{Config, signer};
+pub use config::Config;
 pub use handler::{App, Failed, handle};
+pub use keys::AuditKeys;

@@ -2,7 +2,7 @@
 // The futures of the SDK, of the runtime and of a handler lie deep in one another.
 #![recursion_limit = "256"]
 
-use batch_sync::{App, Config, handle, signer};
+use batch_sync::{App, Config, handle};
 use certbridge_archive::Archive;
 use certbridge_batch::BatchSync;
 use certbridge_platform::{
@@ -33,8 +33,7 @@ async fn main() -> Result<(), Error> {
     let archive = Archive::open(&reports_url, endpoint.as_deref())?;
     let checkpoints = Archive::open(&checkpoints_url, endpoint.as_deref())?;
     let engine = engine(&env, config.destination, store, Arc::clone(&secrets), queue, &metrics, REFRESH).await?;
-    let signer = signer(secrets.audit().await?.as_ref())?;
-    let app = &App { batches: BatchSync { engine, archive, checkpoints, signer }, metrics };
+    let app = &App { batches: BatchSync { engine, archive, checkpoints }, metrics, keys: secrets };
 
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let ends_at = http::ends_at(&event.context).unwrap_or_else(|| SystemRuntime.now() + UNTOLD);

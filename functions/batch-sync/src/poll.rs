@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// How long all polls of an invocation may take: the next one comes five minutes later.
 const LONGEST: SignedDuration = SignedDuration::from_mins(4);
 
-impl<S, R, D, Q, T> App<S, R, D, Q, T>
+impl<S, R, D, Q, T, K> App<S, R, D, Q, T, K>
 where
     S: Tables + PollMarks,
     R: Sources,

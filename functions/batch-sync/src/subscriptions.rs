@@ -6,7 +6,7 @@ use certbridge_platform::metrics::Unit;
 use certbridge_sync::ports::Sources;
 use serde_json::{Value, json};
 
-impl<S, R: Sources, D, Q, T> App<S, R, D, Q, T> {
+impl<S, R: Sources, D, Q, T, K> App<S, R, D, Q, T, K> {
     /// Asks every source, one after the other. One that cannot be asked keeps none of the others from it.
     pub(crate) async fn check_subscriptions(&self) -> Value {
         let engine = &self.batches.engine;

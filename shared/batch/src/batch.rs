@@ -27,8 +27,6 @@ pub struct BatchSync<S, R, D, Q, T> {
     pub archive: Archive,
     /// Where checkpoints are kept.
     pub checkpoints: Archive,
-    /// What signs checkpoints; without, they are not signed.
-    pub signer: Option<Signer>,
 }
 
 /// Why a task was not done.
@@ -128,9 +126,9 @@ impl Task {
 }
 
 impl<S, R, D, Q, T> BatchSync<S, R, D, Q, T> {
-    /// What makes checkpoints.
-    pub fn notary(&self) -> Notary<'_> {
-        Notary { work: &self.archive, checkpoints: &self.checkpoints, signer: self.signer.as_ref() }
+    /// What makes checkpoints; without a signer, they are not signed.
+    pub fn notary<'a>(&'a self, signer: Option<&'a Signer>) -> Notary<'a> {
+        Notary { work: &self.archive, checkpoints: &self.checkpoints, signer }
     }
 
     pub(crate) fn plan(&self, source: &str) -> Result<Arc<Plan>, TaskError> {

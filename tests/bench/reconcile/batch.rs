@@ -144,7 +144,7 @@ fn app(certificates: Certificates, url: &str, folder: &str) -> Result<App, Box<d
         settings: Settings::default(),
     };
     let archive = Archive::open(&format!("file://{folder}"), None)?;
-    Ok(BatchSync { engine, checkpoints: archive.clone(), archive, signer: None })
+    Ok(BatchSync { engine, checkpoints: archive.clone(), archive })
 }
 
 /// One task, its answer read as the state machine would hand it on.
